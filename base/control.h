@@ -1,0 +1,31 @@
+/*
+ * control.h - the socket through which a running daemon is asked and told
+ *
+ * A unix stream socket, mode 0660, served by a thread of its own: one line in
+ * (a command and its arguments), one JSON object and a newline out.  At most
+ * 4096 bytes in, 5 s per conversation.  `serve` runs on that thread.
+ *
+ * control_ask() is the client: the CLI's side.
+ */
+#ifndef BASE_CONTROL_H
+#define BASE_CONTROL_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct control;
+
+typedef void control_fn(const char *request, struct buf *reply, void *ctx);
+
+/* A stale socket file (nobody answers) is replaced; a live one is an error. */
+struct control *control_start(
+    const char *path, control_fn *serve, void *ctx, struct err *err) MUST_USE;
+void control_stop(struct control *control);
+
+/* ERR_TEMP when nobody answers.  timeout in ms. */
+bool control_ask(const char *path, const char *request, int64_t timeout_ms,
+    struct buf *reply, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * diag.c - lines for whoever runs the program
+ *
+ * A line is put together on the stack of whoever calls, then written at once,
+ * or handed to the thread that diag_start_thread() made.  The inbox is made
+ * once and never freed, so that a thread that is still about to put a line
+ * while we stop meets memory that is there; its line may be lost, no more.
+ */
+#include "base/diag.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/inbox.h"
+#include "base/str.h"
+#include "base/worker.h"
+#include "base/xalloc.h"
+
+#define LINE_MAX_BYTES 8192
+#define QUEUE_MOST 4096 /* beyond it debug and info are dropped */
+
+static const struct {
+	const char *name;
+	int priority;
+} levels[] = {
+    [DIAG_DEBUG] = {"debug", LOG_DEBUG},
+    [DIAG_INFO] = {"info", LOG_INFO},
+    [DIAG_WARN] = {"warning", LOG_WARNING},
+    [DIAG_ERROR] = {"error", LOG_ERR},
+    [DIAG_FATAL] = {"fatal", LOG_CRIT},
+};
+static const char panic_name[] = "panic";
+
+struct line {
+	struct inbox_item item;
+	enum diag_level level;
+	char text[];
+};
+
+static char program[64] = "penstock";
+static atomic_bool to_stderr = true;
+static atomic_int least_level = DIAG_INFO;
+
+static struct inbox *lines;
+static pthread_t thread;
+static atomic_bool threaded;
+static atomic_ulong dropped;
+static atomic_bool panicking;
+
+void diag_init(const char *name, bool to_standard_error)
+{
+	(void)str_copy(program, sizeof program, name);
+	atomic_store(&to_stderr, to_standard_error);
+	/* Opened now: a chroot or a lack of descriptors may come later. */
+	if (!to_standard_error)
+		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+void diag_set_level(enum diag_level least)
+{
+	atomic_store_explicit(&least_level, (int)least, memory_order_relaxed);
+}
+
+enum diag_level diag_level(void)
+{
+	return (enum diag_level)atomic_load_explicit(
+	    &least_level, memory_order_relaxed);
+}
+
+static void write_line(int priority, const char *name, const char *text)
+{
+	char out[LINE_MAX_BYTES + 128];
+	ssize_t ignored;
+	int len;
+
+	if (!atomic_load(&to_stderr)) {
+		syslog(LOG_MAIL | priority, "%s: %s", name, text);
+		return;
+	}
+	len = snprintf(out, sizeof out, "%s: %s: %s\n", program, name, text);
+	if (len >= (int)sizeof out)
+		len = (int)sizeof out - 1;
+	/* Nobody to tell when this fails. */
+	ignored = write(STDERR_FILENO, out, (size_t)len);
+	(void)ignored;
+}
+
+PRINTF_LIKE(2, 0)
+static void format_line(char out[LINE_MAX_BYTES], const char *fmt, va_list ap)
+{
+	int len = vsnprintf(out, LINE_MAX_BYTES, fmt, ap);
+
+	if (len >= LINE_MAX_BYTES)
+		memcpy(out + LINE_MAX_BYTES - 4, "...", 4);
+	/* A line stays one line, whatever a caller forgot to quote. */
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
+}
+
+static void write_dropped(void)
+{
+	char text[64];
+	unsigned long n = atomic_exchange(&dropped, 0);
+
+	if (!n)
+		return;
+	(void)snprintf(text, sizeof text, "%lu lines were dropped here", n);
+	write_line(LOG_WARNING, levels[DIAG_WARN].name, text);
+}
+
+static void write_queued(struct inbox_item *item)
+{
+	struct line *line = CONTAINER_OF(item, struct line, item);
+
+	write_line(
+	    levels[line->level].priority, levels[line->level].name, line->text);
+	free(line);
+}
+
+static void *write_lines(void *ctx)
+{
+	struct inbox_item *item;
+
+	for (;;) {
+		item = inbox_take(lines, INT64_MAX);
+		if (!item)
+			return NULL;
+		write_queued(item);
+		if (atomic_load_explicit(&dropped, memory_order_relaxed) &&
+		    inbox_count(lines) < QUEUE_MOST / 2)
+			write_dropped();
+	}
+}
+
+void diag_start_thread(void)
+{
+	if (atomic_load(&threaded))
+		return;
+	inbox_free(lines);
+	lines = inbox_new();
+	thread = worker_thread_start("diag", write_lines, NULL);
+	atomic_store(&threaded, true);
+}
+
+static void write_what_is_left(void)
+{
+	struct inbox_item *item = inbox_take_all(lines), *next;
+
+	for (; item; item = next) {
+		next = item->next;
+		write_queued(item);
+	}
+	write_dropped();
+}
+
+void diag_stop_thread(void)
+{
+	if (!atomic_exchange(&threaded, false))
+		return;
+	inbox_close(lines);
+	(void)pthread_join(thread, NULL);
+	write_what_is_left();
+}
+
+static void put_line(enum diag_level level, const char *text)
+{
+	size_t size = strlen(text) + 1, waiting = inbox_count(lines);
+	struct line *line;
+
+	/* Warnings have as much room again; a flood of them has an end too. */
+	if (waiting >= QUEUE_MOST * (level < DIAG_WARN ? 1 : 2)) {
+		atomic_fetch_add(&dropped, 1);
+		return;
+	}
+	line = xmalloc(sizeof *line + size);
+	line->level = level;
+	memcpy(line->text, text, size);
+	inbox_put(lines, &line->item);
+}
+
+void diag(enum diag_level level, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	if (level < diag_level())
+		return;
+	va_start(ap, fmt);
+	format_line(text, fmt, ap);
+	va_end(ap);
+	if (atomic_load_explicit(&threaded, memory_order_acquire))
+		put_line(level, text);
+	else
+		write_line(levels[level].priority, levels[level].name, text);
+}
+
+void diag_fatal(int exit_code, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_line(text, fmt, ap);
+	va_end(ap);
+	if (atomic_load(&threaded) && !pthread_equal(pthread_self(), thread))
+		diag_stop_thread();
+	write_line(levels[DIAG_FATAL].priority, levels[DIAG_FATAL].name, text);
+	exit(exit_code);
+}
+
+void diag_panic(const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_line(text, fmt, ap);
+	va_end(ap);
+	/* What led here stands in the lines that still wait. */
+	if (!atomic_exchange(&panicking, true) && atomic_load(&threaded))
+		write_what_is_left();
+	write_line(LOG_ALERT, panic_name, text);
+	abort();
+}
+
+char *diag_quote(char *out, size_t size, const char *text, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t used = 0, mark = 0, step;
+	char piece[8];
+
+	if (!size)
+		return out;
+	/* `mark` is the last place after which "..." and the NUL still fit. */
+	for (size_t i = 0; i < len; i += step) {
+		unsigned char c = (unsigned char)text[i];
+		size_t piece_len;
+
+		step = str_utf8_step(text + i, len - i);
+		if (!step || c < ' ' || c == 0x7f || c == '"' || c == '\\') {
+			step = 1;
+			piece[0] = '\\';
+			piece[1] = 'x';
+			piece[2] = hex[c >> 4];
+			piece[3] = hex[c & 15];
+			piece_len = 4;
+		} else {
+			memcpy(piece, text + i, step);
+			piece_len = step;
+		}
+		if (used + piece_len >= size) {
+			used = mark;
+			for (int dots = 0; dots < 3 && used + 1 < size; dots++)
+				out[used++] = '.';
+			break;
+		}
+		memcpy(out + used, piece, piece_len);
+		used += piece_len;
+		if (used + 4 <= size)
+			mark = used;
+	}
+	out[used] = '\0';
+	return out;
+}

@@ -1,0 +1,31 @@
+/*
+ * digest.h - checksums of bytes, by name
+ *
+ * Names: sha1 sha224 sha256 sha384 sha512 sha3_224 sha3_256 sha3_384 sha3_512,
+ * and crc32 (of IEEE 802.3, most significant byte first).
+ */
+#ifndef BASE_DIGEST_H
+#define BASE_DIGEST_H
+
+#include "base/err.h"
+
+#define DIGEST_MOST 64 /* bytes of the longest */
+
+extern const char *const digest_names[];
+extern const size_t digest_count;
+
+struct digest_part {
+	const void *p;
+	size_t len;
+};
+
+/* Of the parts one after another; *len is what it wrote.  `key` not NULL: the
+ * HMAC with that key (not of crc32). */
+bool digest_compute(const char *name, const struct digest_part *key,
+    const struct digest_part *parts, size_t count,
+    unsigned char out[DIGEST_MOST], size_t *len, struct err *err) MUST_USE;
+
+/* Gives back what libcrypto keeps for this thread; before the thread ends. */
+void digest_thread_end(void);
+
+#endif

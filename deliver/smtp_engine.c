@@ -1,0 +1,445 @@
+/*
+ * smtp_engine.c - the client's side of SMTP and LMTP, without any I/O
+ *
+ *	BANNER -> EHLO [-> HELO] [-> STARTTLS -> HANDSHAKE -> EHLO] -> READY
+ *	READY  -> [RSET] -> MAIL -> RCPT ... -> DATA -> CONTENT -> DOT -> READY
+ *	                                        DATA -> LONE_DOT -------> READY
+ *	READY  -> QUIT -> CLOSED, and everything -> CLOSED when the peer goes
+ *
+ * A hear_*() function gets one reply and returns what the owner must do;
+ * smtp_engine_enter() alone changes the stage, so one debug line per stage
+ * retells any conversation.  Adding a stage means adding a row.
+ *
+ * Replies are counted: a reply that answers nothing, other than 421, means that
+ * we no longer know which reply belongs to which command, and the connection is
+ * dropped rather than a verdict given to the wrong recipient.
+ *
+ * `lost` ends up in the log record when the peer goes away.  Mind DOT: after
+ * the final dot the peer may have taken the message, so the retry that we owe
+ * the sender can make a duplicate (RFC 1047).
+ *
+ * See: smtp_transaction.c for the script of a message; RFC 5321, RFC 3207
+ *      (STARTTLS).
+ */
+#include "deliver/smtp_engine.h"
+
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/xalloc.h"
+#include "deliver/smtp_engine_private.h"
+
+static smtp_hear_fn hear_banner, hear_ehlo, hear_helo, hear_starttls,
+    hear_unasked, hear_quit;
+
+#define LIMIT(name) offsetof(struct egress_path, name)
+static const struct stage {
+	const char *name, *lost;
+	size_t limit; /* which struct duration of egress_path applies */
+	smtp_hear_fn *hear;
+} stages[STAGE_COUNT] = {
+    [STAGE_BANNER] = {"banner", "before the greeting", LIMIT(banner_timeout),
+	hear_banner},
+    [STAGE_EHLO] = {"EHLO", "while greeting", LIMIT(ehlo_timeout), hear_ehlo},
+    [STAGE_HELO] = {"HELO", "while greeting", LIMIT(ehlo_timeout), hear_helo},
+    [STAGE_STARTTLS] = {"STARTTLS", "while asking for TLS",
+	LIMIT(starttls_timeout), hear_starttls},
+    [STAGE_HANDSHAKE] = {"TLS handshake", "during the TLS handshake",
+	LIMIT(starttls_timeout), hear_unasked},
+    [STAGE_READY] = {"ready", "while idle", LIMIT(idle_timeout), hear_unasked},
+    [STAGE_RSET] = {"RSET", "while sending RSET", LIMIT(rset_timeout),
+	smtp_hear_rset},
+    [STAGE_MAIL] = {"MAIL", "while sending MAIL FROM", LIMIT(mail_from_timeout),
+	smtp_hear_mail},
+    [STAGE_RCPT] = {"RCPT", "while sending RCPT TO", LIMIT(rcpt_to_timeout),
+	smtp_hear_rcpt},
+    [STAGE_DATA] = {"DATA", "while sending DATA", LIMIT(data_timeout),
+	smtp_hear_data},
+    [STAGE_CONTENT] = {"content", "while sending the message",
+	LIMIT(data_timeout), smtp_hear_content},
+    [STAGE_DOT] = {"end of data",
+	"after the message was sent; it may arrive twice",
+	LIMIT(data_dot_timeout), smtp_hear_dot},
+    [STAGE_LONE_DOT] = {"empty data", "after all recipients were refused",
+	LIMIT(data_dot_timeout), smtp_hear_lone_dot},
+    /* A courtesy that is not worth waiting for. */
+    [STAGE_QUIT] = {"QUIT", "while sending QUIT", LIMIT(rset_timeout),
+	hear_quit},
+    [STAGE_CLOSED] = {"closed", "after the end", LIMIT(rset_timeout),
+	hear_quit},
+};
+#undef LIMIT
+
+static int64_t stage_limit(const struct smtp_engine *e, enum smtp_stage stage)
+{
+	const struct duration *limit =
+	    (const void *)((const char *)e->path + stages[stage].limit);
+
+	return limit->ms;
+}
+
+/* A peer may keep back its replies until it has read a whole flight. */
+static int64_t flight_limit(const struct smtp_engine *e)
+{
+	int64_t most = 0, limit;
+
+	for (int stage = STAGE_RSET; stage <= STAGE_DATA; stage++) {
+		limit = stage_limit(e, (enum smtp_stage)stage);
+		if (limit > most)
+			most = limit;
+	}
+	return most;
+}
+
+void smtp_engine_enter(struct smtp_engine *e, enum smtp_stage next)
+{
+	bool in_flight =
+	    e->pipelined && next >= STAGE_RSET && next <= STAGE_DATA;
+
+	diag_debug(
+	    "%s: %s -> %s", e->id, stages[e->stage].name, stages[next].name);
+	e->stage = next;
+	e->deadline = clock_now_ms() +
+		      (in_flight ? flight_limit(e) : stage_limit(e, next));
+}
+
+void smtp_engine_say(struct smtp_engine *e, const char *line)
+{
+	buf_addstr(e->out, line);
+	e->due++;
+}
+
+/* ---- ends ---- */
+
+void smtp_engine_answer_all(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	for (size_t i = 0; i < e->job->count; i++) {
+		struct delivery_recipient *r = &e->job->recipients[i];
+
+		if (!r->reply.code && !r->retry_at_once)
+			r->reply = *reply;
+	}
+}
+
+enum smtp_step smtp_engine_end(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	bool greeting = e->stage < STAGE_READY;
+
+	if (e->stage == STAGE_CLOSED)
+		return STEP_CLOSED;
+	e->failure = smtp_reply_copy(e->greeting, reply);
+	smtp_engine_enter(e, STAGE_CLOSED);
+	if (greeting)
+		return STEP_FAILED;
+	if (!e->job)
+		return STEP_CLOSED;
+	smtp_engine_answer_all(e, reply);
+	e->job = NULL;
+	return STEP_DONE;
+}
+
+static struct arena *texts(struct smtp_engine *e)
+{
+	return e->job ? e->arena : e->greeting;
+}
+
+enum smtp_step smtp_engine_broken(struct smtp_engine *e, const char *why)
+{
+	struct smtp_reply reply = smtp_reply_make(texts(e), 400, NULL,
+	    "connection dropped %s: %s", stages[e->stage].lost, why);
+
+	return smtp_engine_end(e, &reply);
+}
+
+/* A candidate that answers this is no use. */
+static enum smtp_step refused(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	struct buf line = BUF_INIT;
+	struct smtp_reply why;
+
+	smtp_reply_one_line(&line, reply);
+	why = smtp_reply_make(e->greeting, 400, NULL, "%s: %s",
+	    stages[e->stage].name, buf_str(&line));
+	buf_release(&line);
+	if (reply->code != 421)
+		buf_addstr(e->out, "QUIT\r\n");
+	return smtp_engine_end(e, &why);
+}
+
+static enum smtp_step unfit(struct smtp_engine *e, const char *why)
+{
+	struct smtp_reply reply =
+	    smtp_reply_make(e->greeting, 400, NULL, "%s", why);
+
+	buf_addstr(e->out, "QUIT\r\n");
+	return smtp_engine_end(e, &reply);
+}
+
+/* ---- greeting ---- */
+
+static void greet(struct smtp_engine *e, enum smtp_stage stage)
+{
+	e->can = (struct smtp_extensions){0};
+	smtp_engine_enter(e, stage);
+	buf_addstr(e->out, e->path->use_lmtp     ? "LHLO "
+			   : stage == STAGE_HELO ? "HELO "
+						 : "EHLO ");
+	/* A policy wrote the name: nothing in it may end the line. */
+	for (const char *p = e->ehlo_name; *p; p++)
+		if ((unsigned char)*p > ' ' && *p != 0x7f)
+			buf_addch(e->out, *p);
+	smtp_engine_say(e, "\r\n");
+}
+
+static bool tls_required(const struct smtp_engine *e)
+{
+	return e->path->enable_tls == TLS_REQUIRED ||
+	       e->path->enable_tls == TLS_REQUIRED_INSECURE;
+}
+
+/* Policy language, 12.6, the rows of "STARTTLS offered: no / yes". */
+static enum smtp_step greeted(struct smtp_engine *e)
+{
+	if (e->tls_up || e->tls_given_up ||
+	    e->path->enable_tls == TLS_DISABLED) {
+		smtp_engine_enter(e, STAGE_READY);
+		return STEP_READY;
+	}
+	if (e->can.has & SMTP_STARTTLS) {
+		smtp_engine_enter(e, STAGE_STARTTLS);
+		smtp_engine_say(e, "STARTTLS\r\n");
+		return STEP_WAIT;
+	}
+	if (tls_required(e))
+		return unfit(e, "TLS is required, STARTTLS is not offered");
+	smtp_engine_enter(e, STAGE_READY);
+	return STEP_READY;
+}
+
+/* The greeting may be 421: the host is full, others may not be.  RFC 5321, 3.8.
+ */
+static enum smtp_step hear_banner(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	if (reply->code != 220)
+		return refused(e, reply);
+	greet(e, STAGE_EHLO);
+	return STEP_WAIT;
+}
+
+static enum smtp_step hear_ehlo(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	if (smtp_reply_ok(reply)) {
+		e->can = smtp_extensions_parse(reply);
+		return greeted(e);
+	}
+	/* An old server (RFC 5321, 3.2); after STARTTLS it cannot be one. */
+	if (reply->code / 100 == 5 && !e->path->use_lmtp && !e->tls_up) {
+		greet(e, STAGE_HELO);
+		return STEP_WAIT;
+	}
+	return refused(e, reply);
+}
+
+static enum smtp_step hear_helo(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	return smtp_reply_ok(reply) ? greeted(e) : refused(e, reply);
+}
+
+static enum smtp_step hear_starttls(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	if (reply->code == 220) {
+		smtp_engine_enter(e, STAGE_HANDSHAKE);
+		return STEP_TLS;
+	}
+	if (reply->code != 421 &&
+	    e->path->enable_tls == TLS_OPPORTUNISTIC_INSECURE) {
+		e->tls_given_up = true;
+		greet(e, STAGE_EHLO);
+		return STEP_WAIT;
+	}
+	return refused(e, reply);
+}
+
+enum smtp_step smtp_engine_tls(struct smtp_engine *e, const char *why)
+{
+	if (e->stage != STAGE_HANDSHAKE)
+		return STEP_CLOSED;
+	if (!why) {
+		/* What was said before the handshake is void: RFC 3207, 4.2. */
+		e->tls_up = true;
+		greet(e, STAGE_EHLO);
+		return STEP_WAIT;
+	}
+	if (e->path->enable_tls == TLS_OPPORTUNISTIC_INSECURE) {
+		e->tls_given_up = true;
+		greet(e, STAGE_EHLO);
+		return STEP_WAIT;
+	}
+	return smtp_engine_broken(e, why);
+}
+
+static enum smtp_step hear_quit(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	(void)reply;
+	if (e->stage != STAGE_CLOSED)
+		smtp_engine_enter(e, STAGE_CLOSED);
+	return STEP_CLOSED;
+}
+
+/* 421 while idle: the peer closes (RFC 5321, 3.8). */
+static enum smtp_step hear_unasked(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	return smtp_engine_end(e, reply);
+}
+
+/* ---- public ---- */
+
+struct smtp_engine *smtp_engine_new(const struct egress_path *path,
+    const char *ehlo_name, const char *id, struct buf *out)
+{
+	struct smtp_engine *e = xcalloc(1, sizeof *e);
+
+	e->path = path;
+	e->ehlo_name = ehlo_name;
+	e->id = id;
+	e->out = out;
+	e->stage = STAGE_CLOSED;
+	return e;
+}
+
+void smtp_engine_free(struct smtp_engine *e)
+{
+	if (!e)
+		return;
+	smtp_reply_parser_free(e->parser);
+	arena_unref(e->greeting);
+	ARRAY_FREE(&e->todo);
+	free(e);
+}
+
+void smtp_engine_start(struct smtp_engine *e)
+{
+	invariant(!e->job);
+	smtp_reply_parser_free(e->parser);
+	e->parser = smtp_reply_parser_new();
+	arena_unref(e->greeting);
+	e->greeting = arena_new(0);
+	e->can = (struct smtp_extensions){0};
+	e->tls_up = e->tls_given_up = false;
+	e->out_of_turn = e->rset_due = e->pipelined = false;
+	e->failure = (struct smtp_reply){0};
+	e->due = 1; /* the banner */
+	smtp_engine_enter(e, STAGE_BANNER);
+}
+
+/* One reply. */
+static enum smtp_step hear(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	if (e->out_of_turn && reply->code != 421 && e->stage != STAGE_CONTENT &&
+	    e->stage != STAGE_CLOSED)
+		return smtp_engine_broken(e, "the peer spoke out of turn");
+	e->out_of_turn = false;
+	if (e->due)
+		e->due--;
+	return stages[e->stage].hear(e, reply);
+}
+
+enum smtp_step smtp_engine_hear(
+    struct smtp_engine *e, const char *data, size_t len, size_t *used)
+{
+	/* What we say in here the peer cannot have answered yet. */
+	size_t expected = e->due;
+	enum smtp_step step = STEP_WAIT;
+	struct smtp_reply reply;
+	struct err err = {0};
+	size_t n;
+
+	*used = 0;
+	while (*used < len && step == STEP_WAIT) {
+		if (!expected)
+			e->out_of_turn = true;
+		switch (smtp_reply_parse(e->parser, data + *used, len - *used,
+		    &n, texts(e), &reply, &err)) {
+		case SMTP_PARSE_MORE:
+			*used = len;
+			return STEP_WAIT;
+		case SMTP_PARSE_BAD:
+			*used = len;
+			return smtp_engine_broken(e, err.text);
+		case SMTP_PARSE_REPLY:
+			break;
+		}
+		*used += n;
+		if (expected)
+			expected--;
+		step = hear(e, &reply);
+	}
+	return step;
+}
+
+void smtp_engine_content_moves(struct smtp_engine *e)
+{
+	if (e->stage == STAGE_CONTENT || e->stage == STAGE_DOT)
+		e->deadline = clock_now_ms() + stage_limit(e, e->stage);
+}
+
+enum smtp_step smtp_engine_content_failed(
+    struct smtp_engine *e, const char *why)
+{
+	struct smtp_reply reply = smtp_reply_make(
+	    texts(e), 451, "4.3.0", "the message cannot be read: %s", why);
+
+	return smtp_engine_end(e, &reply);
+}
+
+void smtp_engine_quit(struct smtp_engine *e)
+{
+	if (e->stage != STAGE_READY)
+		return;
+	smtp_engine_enter(e, STAGE_QUIT);
+	smtp_engine_say(e, "QUIT\r\n");
+}
+
+enum smtp_step smtp_engine_lost(struct smtp_engine *e, const char *why)
+{
+	return smtp_engine_broken(e, why);
+}
+
+enum smtp_step smtp_engine_timeout(struct smtp_engine *e)
+{
+	struct smtp_reply reply = smtp_reply_make(
+	    texts(e), 421, "4.4.2", "timed out %s", stages[e->stage].lost);
+
+	return smtp_engine_end(e, &reply);
+}
+
+int64_t smtp_engine_deadline(const struct smtp_engine *e)
+{
+	return e->deadline;
+}
+
+bool smtp_engine_usable(const struct smtp_engine *e)
+{
+	return e->stage == STAGE_READY;
+}
+
+const struct smtp_reply *smtp_engine_failure(const struct smtp_engine *e)
+{
+	return &e->failure;
+}
+
+const char *smtp_engine_stage_name(const struct smtp_engine *e)
+{
+	return stages[e->stage].name;
+}

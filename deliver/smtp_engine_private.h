@@ -1,0 +1,82 @@
+/*
+ * smtp_engine_private.h - what smtp_engine.c and smtp_transaction.c share
+ *
+ * The engine is one noun in two files: smtp_engine.c has the stages, the
+ * greeting and the ends, smtp_transaction.c the script of one message.
+ */
+#ifndef DELIVER_SMTP_ENGINE_PRIVATE_H
+#define DELIVER_SMTP_ENGINE_PRIVATE_H
+
+#include "deliver/smtp_command.h"
+#include "deliver/smtp_engine.h"
+
+enum smtp_stage {
+	STAGE_BANNER,
+	STAGE_EHLO,
+	STAGE_HELO,
+	STAGE_STARTTLS,
+	STAGE_HANDSHAKE,
+	STAGE_READY,
+	STAGE_RSET,
+	STAGE_MAIL,
+	STAGE_RCPT,
+	STAGE_DATA,
+	STAGE_CONTENT,
+	STAGE_DOT,
+	STAGE_LONE_DOT,
+	STAGE_QUIT,
+	STAGE_CLOSED,
+	STAGE_COUNT,
+};
+
+struct smtp_engine {
+	const struct egress_path *path;
+	const char *ehlo_name, *id;
+	struct buf *out;
+	struct smtp_reply_parser *parser;
+	struct arena *greeting; /* texts of this connection's greeting */
+	enum smtp_stage stage;
+	int64_t deadline;
+	struct smtp_extensions can;
+	bool tls_up, tls_given_up;
+	bool out_of_turn; /* the reply that is coming answers nothing */
+	size_t due;       /* replies that the peer owes us */
+	bool rset_due;    /* the last transaction left something behind */
+	struct smtp_reply failure;
+
+	/* The transaction. */
+	struct delivery_job *job; /* NULL: none */
+	struct arena *arena;
+	struct smtp_phrasing how;
+	struct {
+		struct delivery_recipient **items;
+		size_t count, size;
+	} todo;                /* whom to say RCPT for */
+	size_t sent, answered; /* positions in the script */
+	bool pipelined;
+	bool mail_refused;
+	size_t accepted; /* recipients that the peer took at RCPT */
+	size_t lmtp_at;  /* LMTP: the next of todo[] to be answered */
+};
+
+typedef enum smtp_step smtp_hear_fn(
+    struct smtp_engine *e, const struct smtp_reply *reply);
+
+/* smtp_engine.c */
+void smtp_engine_enter(struct smtp_engine *e, enum smtp_stage next);
+/* Everybody who has no reply yet gets this one. */
+void smtp_engine_answer_all(
+    struct smtp_engine *e, const struct smtp_reply *reply);
+/* The conversation is over, whatever it was about. */
+enum smtp_step smtp_engine_end(
+    struct smtp_engine *e, const struct smtp_reply *reply);
+/* It is over because of the connection: 400. */
+enum smtp_step smtp_engine_broken(struct smtp_engine *e, const char *why);
+/* Appends a line (with its end) that the peer will answer. */
+void smtp_engine_say(struct smtp_engine *e, const char *line);
+
+/* smtp_transaction.c */
+smtp_hear_fn smtp_hear_rset, smtp_hear_mail, smtp_hear_rcpt, smtp_hear_data,
+    smtp_hear_content, smtp_hear_dot, smtp_hear_lone_dot;
+
+#endif

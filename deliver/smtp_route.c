@@ -1,0 +1,105 @@
+/*
+ * smtp_route.c - the candidates of a plan, one after the other
+ */
+#include "deliver/smtp_route.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "net/mx.h"
+
+#define REASONS_MOST 3500
+
+void smtp_route_release(struct smtp_route *r)
+{
+	buf_release(&r->reasons);
+}
+
+static const struct candidate *current(const struct smtp_route *r)
+{
+	return &r->plan->candidates[r->at - 1];
+}
+
+void smtp_route_failed(struct smtp_route *r, const char *why)
+{
+	const struct candidate *c = current(r);
+	char where[ENDPOINT_TEXT];
+
+	r->failed++;
+	diag_debug("%s: host=%s failed: %s", r->plan->session_id, c->name, why);
+	if (r->reasons.len > REASONS_MOST)
+		return;
+	if (r->reasons.len)
+		buf_addstr(&r->reasons, "; ");
+	buf_addf(&r->reasons, "%s (%s): %s", c->name,
+	    c->path ? c->path : ip_port_print(where, &c->ip, c->port), why);
+}
+
+/* A proxy that we cannot speak to must not be left out silently: the mail would
+ * leave from the wrong address. */
+static bool wants_proxy(const struct egress_source *source)
+{
+	return (source->ha_proxy_server && source->ha_proxy_source_address) ||
+	       (source->socks5_proxy_server &&
+		   source->socks5_proxy_source_address);
+}
+
+static bool connect_to(
+    struct smtp_route *r, const struct candidate *c, struct smtp_wire *wire)
+{
+	const struct egress_source *source = r->plan->source;
+	bool unplumbed = false;
+	struct err err = {0};
+
+	if (source && wants_proxy(source)) {
+		smtp_route_failed(r, "proxies are not supported yet");
+		return false;
+	}
+	if (smtp_wire_connect(wire, c, source ? source->source_address : NULL,
+		&unplumbed, &err))
+		return true;
+	r->unplumbed += unplumbed;
+	smtp_route_failed(r, err.text);
+	return false;
+}
+
+bool smtp_route_connect(
+    struct smtp_route *r, struct smtp_wire *wire, struct session_facts *facts)
+{
+	while (r->at < r->plan->count) {
+		const struct candidate *c = &r->plan->candidates[r->at++];
+
+		if (!connect_to(r, c, wire))
+			continue;
+		facts->peer_name = c->name;
+		facts->peer_ip = c->ip;
+		facts->peer_port = c->port;
+		return true;
+	}
+	return false;
+}
+
+const char *smtp_route_reasons(const struct smtp_route *r)
+{
+	return r->reasons.len ? r->reasons.data : "no host to try";
+}
+
+bool smtp_route_unplumbed(const struct smtp_route *r)
+{
+	return r->failed && r->unplumbed == r->failed;
+}
+
+const char *smtp_route_certificate_name(
+    const struct smtp_route *r, struct arena *arena, bool *is_name)
+{
+	const struct candidate *c = current(r);
+	char text[IP_TEXT];
+	struct ip_addr ip;
+	const char *name;
+	uint16_t port;
+
+	*is_name = false;
+	if (!mx_name_parse(c->name, arena, &name, &ip, &port, NULL))
+		return c->name;
+	*is_name = !ip.family;
+	return ip.family ? arena_strdup(arena, ip_print(text, &ip)) : name;
+}

@@ -1,0 +1,581 @@
+/*
+ * smtp_session.c - smtp_engine, smtp_wire and a clock, working off a plan
+ *
+ *	connect -> greet -> [next -> begin -> content -> done] ... -> quit
+ *	   |         |                  |
+ *	   +---------+--- lost ---------+--> the next candidate, or the end
+ *
+ * The engine says after each call what is to be done; run() does it until there
+ * is something to wait for.  Nothing is freed and closed() is not called inside
+ * a callback of the wire: finish() schedules that.
+ *
+ * While the reply to a final dot is awaited the next job is fetched, so that
+ * its first flight leaves in the same turn of the loop that the reply arrives
+ * in, even before done() is called for the one before.
+ *
+ * One timer, set lazily: a deadline that moves away is noticed when it fires.
+ */
+#include <event2/event.h>
+#include <inttypes.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/fault.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "deliver/deliver.h"
+#include "deliver/smtp_content.h"
+#include "deliver/smtp_engine.h"
+#include "deliver/smtp_route.h"
+#include "deliver/smtp_wire.h"
+
+/* A message on this connection. */
+struct work {
+	struct delivery_job *job; /* NULL: none */
+	struct arena *texts;      /* ours, when the job brings no arena */
+};
+
+struct smtp_session {
+	struct event_base *base;
+	const struct delivery_plan *plan;
+	const struct session_owner_ops *ops;
+	void *owner;
+	struct smtp_wire *wire;
+	struct smtp_engine *engine;
+	struct event *timer, *kick;
+	int64_t timer_at; /* 0: not set */
+
+	struct smtp_route route;
+	int64_t connect_deadline; /* 0: connected, the engine has its own */
+	struct session_facts facts;
+	struct tls_facts tls;
+	bool greeted;       /* some candidate was ready once */
+	bool made_progress; /* on this connection a job ended well */
+	bool hurt;          /* and one did not, because of the connection */
+
+	struct work now;
+	struct delivery_job *ahead; /* fetched early, not begun */
+	int64_t deliveries;         /* begun on this connection */
+	bool idle, woken, quitting;
+
+	struct smtp_content content;
+	bool stop, abort; /* orders of the owner */
+	bool ended;
+	enum session_end end;
+	struct smtp_reply end_reply;
+	struct arena *end_texts;
+};
+
+static void run(struct smtp_session *s, enum smtp_step step);
+
+/* ---- time ---- */
+
+static int64_t deadline_of(const struct smtp_session *s)
+{
+	return s->connect_deadline ? s->connect_deadline
+				   : smtp_engine_deadline(s->engine);
+}
+
+static void set_timer(struct smtp_session *s)
+{
+	int64_t at = deadline_of(s), left;
+	struct timeval tv;
+
+	if (s->ended || (s->timer_at && s->timer_at <= at))
+		return;
+	left = at - clock_now_ms();
+	if (left < 0)
+		left = 0;
+	tv.tv_sec = left / 1000;
+	tv.tv_usec = left % 1000 * 1000;
+	s->timer_at = at;
+	(void)event_add(s->timer, &tv);
+}
+
+/* ---- the end ---- */
+
+static void schedule(struct smtp_session *s)
+{
+	event_active(s->kick, EV_TIMEOUT, 0);
+}
+
+static void finish(
+    struct smtp_session *s, enum session_end end, const struct smtp_reply *why)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	s->end = end;
+	s->end_texts = arena_new(0);
+	if (why && why->code)
+		s->end_reply = smtp_reply_copy(s->end_texts, why);
+	else
+		s->end_reply.text = "";
+	(void)event_del(s->timer);
+	smtp_wire_close(s->wire);
+	schedule(s);
+}
+
+static void free_session(struct smtp_session *s)
+{
+	event_free(s->timer);
+	event_free(s->kick);
+	smtp_wire_free(s->wire);
+	smtp_engine_free(s->engine);
+	smtp_route_release(&s->route);
+	arena_unref(s->end_texts);
+	free(s);
+}
+
+/* ---- candidates ---- */
+
+static void no_host(struct smtp_session *s)
+{
+	struct smtp_reply reply = {
+	    .code = 400, .text = smtp_route_reasons(&s->route)};
+
+	s->facts.source_unplumbed = smtp_route_unplumbed(&s->route);
+	finish(s, s->greeted ? SESSION_LOST : SESSION_NO_HOST, &reply);
+}
+
+static void forget_connection(struct smtp_session *s)
+{
+	smtp_wire_close(s->wire);
+	s->tls = (struct tls_facts){0};
+	s->facts = (struct session_facts){0};
+	s->idle = s->made_progress = s->hurt = false;
+	s->deliveries = 0;
+	s->connect_deadline = 0;
+}
+
+static void try_candidates(struct smtp_session *s)
+{
+	forget_connection(s);
+	if (!smtp_route_connect(&s->route, s->wire, &s->facts)) {
+		no_host(s);
+		return;
+	}
+	s->connect_deadline =
+	    clock_now_ms() + s->plan->path->connect_timeout.ms;
+	set_timer(s);
+}
+
+static void candidate_failed(struct smtp_session *s, const char *why)
+{
+	smtp_route_failed(&s->route, why);
+	smtp_wire_flush(s->wire); /* a QUIT, as far as it goes */
+	try_candidates(s);
+}
+
+/* ---- work ---- */
+
+static bool may_go_on(const struct smtp_session *s)
+{
+	return !s->stop && !s->abort &&
+	       s->deliveries < s->plan->path->max_deliveries_per_connection;
+}
+
+static void fetch_ahead(struct smtp_session *s)
+{
+	if (!s->ahead && may_go_on(s))
+		s->ahead = s->ops->next(s->owner, true);
+}
+
+static enum smtp_step begin(struct smtp_session *s, struct delivery_job *job)
+{
+	enum smtp_step step;
+
+	s->now.job = job;
+	s->now.texts = job->arena ? NULL : arena_new(0);
+	s->idle = false;
+	step = smtp_engine_begin(
+	    s->engine, job, job->arena ? job->arena : s->now.texts);
+	/* What was refused here did not burden the peer. */
+	if (step != STEP_DONE)
+		s->deliveries++;
+	return step;
+}
+
+/* READY: the next message, or QUIT, or idle. */
+static enum smtp_step ask_next(struct smtp_session *s)
+{
+	struct delivery_job *job = s->ahead;
+
+	if (!may_go_on(s)) {
+		s->quitting = true;
+		smtp_engine_quit(s->engine);
+		return STEP_WAIT;
+	}
+	s->ahead = NULL;
+	s->woken = false;
+	if (!job)
+		job = s->ops->next(s->owner, false);
+	if (job)
+		return begin(s, job);
+	s->idle = true;
+	return STEP_WAIT;
+}
+
+static void report(struct smtp_session *s, struct work *work)
+{
+	s->ops->done(s->owner, work->job, &s->facts);
+	arena_unref(work->texts);
+	*work = (struct work){0};
+}
+
+/* The job under way has its replies.  `more`: the peer has said more than that,
+ * which is heard first. */
+static enum smtp_step job_done(struct smtp_session *s, bool more)
+{
+	struct work work = s->now;
+	enum smtp_step step = STEP_WAIT;
+
+	s->now = (struct work){0};
+	smtp_content_stop(&s->content);
+	if (!smtp_engine_usable(s->engine)) {
+		s->hurt = true;
+		report(s, &work);
+		return STEP_CLOSED;
+	}
+	s->made_progress = true;
+	if (s->ahead && !more && may_go_on(s)) {
+		struct delivery_job *job = s->ahead;
+
+		s->ahead = NULL;
+		step = begin(s, job);
+		smtp_wire_flush(s->wire);
+		report(s, &work);
+		return step;
+	}
+	report(s, &work);
+	return STEP_READY;
+}
+
+/* The peer is gone or of no use, after the greeting. */
+static void connection_over(struct smtp_session *s)
+{
+	const struct smtp_reply *why = smtp_engine_failure(s->engine);
+	enum reconnect_strategy strategy = s->plan->path->reconnect_strategy;
+
+	smtp_wire_close(s->wire);
+	if (s->quitting || s->stop || s->abort || s->idle) {
+		finish(s, SESSION_DONE, why);
+		return;
+	}
+	if (!s->ahead && strategy != RECONNECT_TERMINATE)
+		s->ahead = s->ops->next(s->owner, true);
+	if (!s->ahead || strategy == RECONNECT_TERMINATE) {
+		finish(s, s->hurt ? SESSION_LOST : SESSION_DONE, why);
+		return;
+	}
+	smtp_route_failed(
+	    &s->route, why->code ? why->text : "the connection was lost");
+	/* The same host only when it did something for us, or it is for ever.
+	 */
+	if (strategy == RECONNECT_SAME_HOST && s->made_progress)
+		s->route.at--;
+	try_candidates(s);
+}
+
+/* ---- content ---- */
+
+static enum smtp_step content_over(struct smtp_session *s)
+{
+	enum smtp_step step = smtp_engine_content_sent(s->engine);
+
+	smtp_wire_flush(s->wire);
+	if (FAULT_POINT("router.after-final-dot"))
+		return smtp_engine_lost(s->engine, "a fault was injected");
+	fetch_ahead(s);
+	return step;
+}
+
+static enum smtp_step send_content(struct smtp_session *s)
+{
+	if (!s->content.job)
+		smtp_content_start(&s->content, s->now.job);
+	switch (smtp_content_pump(&s->content)) {
+	case CONTENT_WAIT:
+		break;
+	case CONTENT_ALL:
+		return content_over(s);
+	case CONTENT_BAD:
+		return smtp_engine_content_failed(
+		    s->engine, "its bytes are not all there");
+	}
+	return STEP_WAIT;
+}
+
+static void on_chunk(void *ctx)
+{
+	run(ctx, STEP_CONTENT);
+}
+
+/* ---- TLS ---- */
+
+static enum smtp_step start_tls(struct smtp_session *s)
+{
+	enum tls_mode mode = s->plan->path->enable_tls;
+	bool verify = mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED;
+	struct arena *arena = arena_new(0);
+	enum smtp_step step = STEP_WAIT;
+	struct err err = {0};
+	const char *name;
+	bool is_name;
+
+	name = smtp_route_certificate_name(&s->route, arena, &is_name);
+	if (!smtp_wire_start_tls(s->wire, s->plan->tls, verify ? name : NULL,
+		is_name ? name : NULL, mode == TLS_OPPORTUNISTIC_INSECURE,
+		&err))
+		step = smtp_engine_tls(s->engine, err.text);
+	arena_unref(arena);
+	return step;
+}
+
+static void keep_tls_facts(struct smtp_session *s)
+{
+	smtp_wire_tls_facts(s->wire, &s->tls);
+	s->facts.tls_cipher = s->tls.cipher;
+	s->facts.tls_version = s->tls.version;
+	s->facts.tls_peer_subject = s->tls.subject;
+	s->facts.tls_verified =
+	    s->tls.verified &&
+	    (s->plan->path->enable_tls == TLS_OPPORTUNISTIC ||
+		s->plan->path->enable_tls == TLS_REQUIRED);
+}
+
+/* ---- what the engine asks for ---- */
+
+static enum smtp_step do_step(struct smtp_session *s, enum smtp_step step)
+{
+	switch (step) {
+	case STEP_WAIT:
+		break;
+	case STEP_TLS:
+		return start_tls(s);
+	case STEP_READY:
+		s->greeted = true;
+		return ask_next(s);
+	case STEP_CONTENT:
+		return send_content(s);
+	case STEP_DONE:
+		return job_done(s, false);
+	case STEP_FAILED:
+		candidate_failed(s, smtp_engine_failure(s->engine)->text);
+		break;
+	case STEP_CLOSED:
+		connection_over(s);
+		break;
+	}
+	return STEP_WAIT;
+}
+
+/* Until there is something to wait for. */
+static void run(struct smtp_session *s, enum smtp_step step)
+{
+	while (step != STEP_WAIT && !s->ended)
+		step = do_step(s, step);
+	if (s->ended)
+		return;
+	smtp_wire_flush(s->wire);
+	set_timer(s);
+}
+
+/* ---- the wire ---- */
+
+static void on_connected(void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	s->connect_deadline = 0;
+	smtp_wire_local(s->wire, s->facts.source_address);
+	smtp_engine_start(s->engine);
+	set_timer(s);
+}
+
+/* Everything that was read is heard before we act on "ready" or "content":
+ * what follows them was said out of turn. */
+static void on_bytes(void *ctx, const char *data, size_t len)
+{
+	struct smtp_session *s = ctx;
+	enum smtp_step step, pending = STEP_WAIT;
+	size_t used;
+
+	if (s->ended)
+		return;
+	do {
+		step = smtp_engine_hear(s->engine, data, len, &used);
+		data += used;
+		len -= used;
+		if (step == STEP_TLS && len) {
+			step = smtp_engine_lost(
+			    s->engine, "bytes after the answer to STARTTLS");
+			len = 0;
+		}
+		if (step == STEP_DONE && len)
+			step = job_done(s, true);
+		if (step == STEP_READY || step == STEP_CONTENT) {
+			pending = step;
+			step = STEP_WAIT;
+		}
+	} while (len && step == STEP_WAIT);
+	if (step == STEP_WAIT)
+		step = pending;
+	run(s, step);
+}
+
+static void on_moved(void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	smtp_engine_content_moves(s->engine);
+	if (!s->ended && smtp_content_blocked(&s->content))
+		run(s, STEP_CONTENT);
+}
+
+static void on_tls(void *ctx, const char *why)
+{
+	struct smtp_session *s = ctx;
+
+	if (!why)
+		keep_tls_facts(s);
+	run(s, smtp_engine_tls(s->engine, why));
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+	struct smtp_session *s = ctx;
+	char text[320];
+
+	if (s->ended)
+		return;
+	if (!s->connect_deadline) {
+		run(s, smtp_engine_lost(s->engine, why));
+		return;
+	}
+	(void)snprintf(text, sizeof text, "connect: %s", why);
+	candidate_failed(s, text);
+}
+
+static const struct smtp_wire_ops wire_ops = {
+    .connected = on_connected,
+    .bytes = on_bytes,
+    .moved = on_moved,
+    .tls = on_tls,
+    .lost = on_lost,
+};
+
+/* ---- the loop's other calls ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	(void)fd;
+	(void)what;
+	s->timer_at = 0;
+	if (s->ended)
+		return;
+	if (clock_now_ms() < deadline_of(s)) {
+		set_timer(s);
+	} else if (s->connect_deadline) {
+		candidate_failed(s, "connect: timed out");
+	} else if (s->idle) {
+		s->quitting = true;
+		s->idle = false;
+		smtp_engine_quit(s->engine);
+		run(s, STEP_WAIT);
+	} else {
+		run(s, smtp_engine_timeout(s->engine));
+	}
+}
+
+static void close_session(struct smtp_session *s)
+{
+	s->ops->closed(s->owner, s->end, &s->end_reply, &s->facts, s->ahead);
+	free_session(s);
+}
+
+static void obey_abort(struct smtp_session *s)
+{
+	struct smtp_reply reply = {
+	    .code = 400, .text = "the connection was dropped by the operator"};
+
+	if (s->now.job) {
+		(void)smtp_engine_lost(s->engine, "given up");
+		(void)job_done(s, false);
+	}
+	finish(s, SESSION_DONE, &reply);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	(void)fd;
+	(void)what;
+	if (s->ended) {
+		close_session(s);
+	} else if (s->abort) {
+		obey_abort(s);
+	} else if (!s->route.at || s->connect_deadline) {
+		if (s->stop)
+			finish(s, SESSION_DONE, NULL);
+		else if (!s->route.at)
+			try_candidates(s);
+	} else if (s->idle && (s->stop || s->woken)) {
+		run(s, ask_next(s));
+	}
+}
+
+/* ---- public ---- */
+
+struct smtp_session *smtp_session_start(struct event_base *base,
+    const struct delivery_plan *plan, const struct session_owner_ops *ops,
+    void *owner)
+{
+	struct smtp_session *s = xcalloc(1, sizeof *s);
+
+	s->base = base;
+	s->plan = plan;
+	s->ops = ops;
+	s->owner = owner;
+	s->route.plan = plan;
+	s->wire = smtp_wire_new(base, &wire_ops, s);
+	s->engine = smtp_engine_new(plan->path, plan->ehlo_name,
+	    plan->session_id, smtp_wire_out(s->wire));
+	s->content = (struct smtp_content){
+	    .wire = s->wire, .resume = on_chunk, .ctx = s};
+	s->timer = event_new(base, -1, 0, on_timer, s);
+	s->kick = event_new(base, -1, 0, on_kick, s);
+	if (!s->timer || !s->kick)
+		diag_panic("no memory for an event");
+	schedule(s);
+	return s;
+}
+
+void smtp_session_wake(struct smtp_session *s)
+{
+	if (s->ended || !s->idle || s->woken)
+		return;
+	s->woken = true;
+	schedule(s);
+}
+
+bool smtp_session_idle(const struct smtp_session *s)
+{
+	return s->idle && !s->woken && !s->ended;
+}
+
+void smtp_session_shutdown(struct smtp_session *s)
+{
+	s->stop = true;
+	schedule(s);
+}
+
+void smtp_session_abort(struct smtp_session *s)
+{
+	s->abort = true;
+	schedule(s);
+}

@@ -1,0 +1,479 @@
+/*
+ * log_writer.c - the log thread of a process
+ *
+ *	log_batch_add        formats, for each logger that wants the type, into
+ *	                     one text for each sink (a directory and a suffix)
+ *	log_writer_submit -> inbox -> the log thread: takes what is there up to
+ *	                     ROUND_BYTES, puts all of it into the segments,
+ *	                     flushes each once, reports the batches in order
+ *
+ * A record waits for nothing but its turn; under load many batches share one
+ * zstd block and one write(2) for each sink.
+ *
+ * The lock here guards what waits for room and the reason of a failure; records
+ * themselves pass through the inbox.
+ */
+#include "logs/log_writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/fd.h"
+#include "base/inbox.h"
+#include "base/str.h"
+#include "base/worker.h"
+#include "base/xalloc.h"
+#include "logs/log_segment.h"
+
+#define ROUND_BYTES ((size_t)1 << 20)
+#define RETRY_MS 1000
+#define STOP_PATIENCE_MS 5000
+#define BACK_PRESSURE 128000
+
+struct sink {
+	const char *dir, *suffix;
+	struct log_segment *segment;
+};
+
+struct logger {
+	struct string_list_view meta, headers;
+	int sink[LOG_TYPE_COUNT]; /* index; -1: not wanted */
+};
+
+struct log_writer {
+	struct arena *arena;
+	const char *nodeid;
+	struct logger *loggers;
+	size_t logger_count;
+	struct sink *sinks;
+	size_t sink_count;
+	int64_t back_pressure;
+
+	struct inbox *inbox;
+	pthread_t thread;
+	atomic_llong waiting, records, batches;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* room, or time to stop */
+	bool failing;
+	struct err failure;
+	int64_t stop_by; /* clock_now_ms(); INT64_MAX: not yet */
+};
+
+struct log_batch {
+	struct inbox_item item; /* first */
+	struct log_writer *writer;
+	log_done_fn *done;
+	void *ctx;
+	int64_t records;
+	struct buf texts[]; /* one for each sink */
+};
+
+/* ---- batches ---- */
+
+struct log_batch *log_batch_new(struct log_writer *w)
+{
+	struct log_batch *batch =
+	    xcalloc(1, sizeof *batch + w->sink_count * sizeof batch->texts[0]);
+
+	batch->writer = w;
+	return batch;
+}
+
+void log_batch_add(struct log_batch *batch, const struct log_record *record)
+{
+	const struct log_writer *w = batch->writer;
+	bool wanted = false;
+
+	for (size_t i = 0; i < w->logger_count; i++) {
+		const struct logger *logger = &w->loggers[i];
+		int sink = logger->sink[record->type];
+
+		if (sink < 0)
+			continue;
+		log_record_json(record, w->nodeid, logger->meta,
+		    logger->headers, &batch->texts[sink]);
+		wanted = true;
+	}
+	batch->records += wanted;
+}
+
+bool log_batch_empty(const struct log_batch *batch)
+{
+	return batch->records == 0;
+}
+
+void log_batch_free(struct log_batch *batch)
+{
+	if (!batch)
+		return;
+	for (size_t i = 0; i < batch->writer->sink_count; i++)
+		buf_release(&batch->texts[i]);
+	free(batch);
+}
+
+void log_writer_submit(struct log_batch *batch, log_done_fn *done, void *ctx)
+{
+	struct log_writer *w = batch->writer;
+
+	batch->done = done;
+	batch->ctx = ctx;
+	(void)atomic_fetch_add(&w->waiting, batch->records);
+	inbox_put(w->inbox, &batch->item);
+}
+
+static struct log_batch *batch_of(struct inbox_item *item)
+{
+	return CONTAINER_OF(item, struct log_batch, item);
+}
+
+/* ---- the log thread ---- */
+
+static bool flush_sinks(struct log_writer *w, struct err *err)
+{
+	bool all = true;
+
+	/* A full disk behind one sink does not keep the others from theirs. */
+	for (size_t i = 0; i < w->sink_count; i++)
+		all = log_segment_flush(w->sinks[i].segment, err) && all;
+	return all;
+}
+
+/* Returns at the time of the next try; false: it is time to give up. */
+static bool wait_to_retry(struct log_writer *w, const struct err *why)
+{
+	struct timespec until = clock_timespec(clock_now_ms() + RETRY_MS);
+	bool go_on, first;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&w->lock);
+	first = !w->failing;
+	w->failing = true;
+	w->failure = *why;
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+	if (first)
+		diag_error("log records wait: %s", why->text);
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (rc == 0)
+		rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+	go_on = clock_now_ms() < w->stop_by;
+	(void)pthread_mutex_unlock(&w->lock);
+	return go_on;
+}
+
+static bool write_round(struct log_writer *w)
+{
+	bool was_failing;
+	struct err err = {0};
+
+	while (!flush_sinks(w, &err)) {
+		if (!wait_to_retry(w, &err))
+			return false;
+	}
+	(void)pthread_mutex_lock(&w->lock);
+	was_failing = w->failing;
+	w->failing = false;
+	(void)pthread_mutex_unlock(&w->lock);
+	if (was_failing)
+		diag_info("log records are written again");
+	return true;
+}
+
+static void report(struct log_writer *w, struct inbox_item *round)
+{
+	int64_t records = 0;
+
+	while (round) {
+		struct log_batch *batch = batch_of(round);
+
+		round = round->next;
+		records += batch->records;
+		(void)atomic_fetch_add(&w->batches, 1);
+		if (batch->done)
+			batch->done(batch->ctx);
+		log_batch_free(batch);
+	}
+	(void)atomic_fetch_add(&w->records, records);
+	(void)atomic_fetch_sub(&w->waiting, records);
+	(void)pthread_mutex_lock(&w->lock);
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+static void give_up(struct log_writer *w, struct inbox_item *round)
+{
+	diag_error("%lld log records are lost: %s",
+	    (long long)atomic_load(&w->waiting), w->failure.text);
+	while (round) {
+		struct inbox_item *next = round->next;
+
+		log_batch_free(batch_of(round));
+		round = next ? next : inbox_take_all(w->inbox);
+	}
+}
+
+/* Puts the batch's lines into the segments; returns how many bytes. */
+static size_t put_batch(struct log_writer *w, const struct log_batch *batch)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < w->sink_count; i++) {
+		const struct buf *text = &batch->texts[i];
+
+		if (text->len)
+			log_segment_put(
+			    w->sinks[i].segment, text->data, text->len);
+		bytes += text->len;
+	}
+	return bytes;
+}
+
+static int64_t tick(struct log_writer *w)
+{
+	int64_t due = INT64_MAX;
+
+	for (size_t i = 0; i < w->sink_count; i++) {
+		int64_t at;
+
+		log_segment_tick(w->sinks[i].segment);
+		at = log_segment_due(w->sinks[i].segment);
+		if (at < due)
+			due = at;
+	}
+	/* Look every second, so that a test's clock that jumps is seen. */
+	if (due != INT64_MAX && due > clock_now_ms() + 1000)
+		due = clock_now_ms() + 1000;
+	return due;
+}
+
+static void *run(void *ctx)
+{
+	struct log_writer *w = ctx;
+
+	for (;;) {
+		struct inbox_item *item, *first, **end = &first;
+		size_t bytes = 0;
+
+		item = inbox_take(w->inbox, tick(w));
+		if (!item && inbox_closed(w->inbox))
+			return NULL;
+		if (!item)
+			continue;
+		do {
+			bytes += put_batch(w, batch_of(item));
+			*end = item;
+			end = &item->next;
+			item = bytes < ROUND_BYTES ? inbox_take(w->inbox, 0)
+						   : NULL;
+		} while (item);
+		*end = NULL;
+		if (!write_round(w)) {
+			give_up(w, first);
+			return NULL;
+		}
+		report(w, first);
+	}
+}
+
+/* ---- start and stop ---- */
+
+static struct string_list_view copy_names(
+    struct arena *arena, struct string_list_view names)
+{
+	const char **items = ARENA_ARRAY(arena, const char *, names.count + 1);
+
+	for (size_t i = 0; i < names.count; i++)
+		items[i] = arena_strdup(arena, names.items[i]);
+	return (struct string_list_view){items, names.count};
+}
+
+static bool directory_ready(const char *dir, const char *role, struct err *err)
+{
+	bool ready = false;
+
+	if (!fd_make_dirs(dir, 0750, err))
+		goto out;
+	if (access(dir, R_OK | W_OK | X_OK) < 0) {
+		(void)err_errno(err, ERR_CONFIG, "%s", dir);
+		goto out;
+	}
+	ready = log_segment_close_leftovers(dir, role, err);
+out:
+	/* At start this is for the operator, whatever errno says. */
+	if (!ready) {
+		(void)err_prefix(err, "log_dir");
+		err->class = ERR_CONFIG;
+	}
+	return ready;
+}
+
+/* The sink of a logger for this directory and suffix; sinks before `from`
+ * belong to other loggers, whose files have other settings. */
+static bool sink_for(struct log_writer *w, size_t from,
+    const struct logger_settings *settings, const char *dir, const char *suffix,
+    const char *role, int *out, struct err *err)
+{
+	struct sink *sink;
+	struct log_segment_options options;
+
+	for (size_t i = from; i < w->sink_count; i++) {
+		if (str_eq(w->sinks[i].dir, dir) &&
+		    str_eq(w->sinks[i].suffix, suffix)) {
+			*out = (int)i;
+			return true;
+		}
+	}
+	if (!directory_ready(dir, role, err))
+		return false;
+	sink = &w->sinks[w->sink_count];
+	sink->dir = arena_strdup(w->arena, dir);
+	sink->suffix = arena_strdup(w->arena, suffix);
+	options = (struct log_segment_options){
+	    .dir = dir,
+	    .suffix = suffix,
+	    .role = role,
+	    .compression_level = settings->compression_level,
+	    .max_file_size = settings->max_file_size > 0
+				 ? settings->max_file_size
+				 : 1000000000,
+	    .max_duration_ms = settings->max_segment_duration.ms,
+	};
+	sink->segment = log_segment_new(&options);
+	*out = (int)w->sink_count++;
+	return true;
+}
+
+static bool add_logger(struct log_writer *w,
+    const struct logger_settings *settings, const char *role, struct err *err)
+{
+	struct logger *logger = &w->loggers[w->logger_count++];
+	size_t from = w->sink_count;
+
+	logger->meta = copy_names(w->arena, settings->meta);
+	logger->headers = copy_names(w->arena, settings->headers);
+	if (settings->back_pressure > 0 &&
+	    settings->back_pressure < w->back_pressure)
+		w->back_pressure = settings->back_pressure;
+	for (int type = 0; type < LOG_TYPE_COUNT; type++) {
+		const char *dir = settings->per_record[type].log_dir;
+		const char *suffix = settings->per_record[type].suffix;
+
+		logger->sink[type] = -1;
+		if (settings->per_record[type].enabled &&
+		    !sink_for(w, from, settings, dir ? dir : settings->log_dir,
+			suffix ? suffix : "", role, &logger->sink[type], err))
+			return false;
+	}
+	return true;
+}
+
+static void release(struct log_writer *w)
+{
+	for (size_t i = 0; i < w->sink_count; i++)
+		log_segment_free(w->sinks[i].segment);
+	free(w->sinks);
+	free(w->loggers);
+	inbox_free(w->inbox);
+	(void)pthread_cond_destroy(&w->changed);
+	(void)pthread_mutex_destroy(&w->lock);
+	arena_unref(w->arena);
+	free(w);
+}
+
+struct log_writer *log_writer_start(const struct logger_settings *loggers,
+    size_t count, const char *role, const char *nodeid, struct err *err)
+{
+	struct log_writer *w = xcalloc(1, sizeof *w);
+	pthread_condattr_t attr;
+
+	w->arena = arena_new(0);
+	w->nodeid = arena_strdup(w->arena, nodeid);
+	w->loggers = xcalloc(count + 1, sizeof *w->loggers);
+	w->sinks = xcalloc(count * LOG_TYPE_COUNT + 1, sizeof *w->sinks);
+	w->back_pressure = BACK_PRESSURE;
+	w->stop_by = INT64_MAX;
+	w->inbox = inbox_new();
+	(void)pthread_mutex_init(&w->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&w->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	for (size_t i = 0; i < count; i++) {
+		if (!add_logger(w, &loggers[i], role, err)) {
+			release(w);
+			return NULL;
+		}
+	}
+	w->thread = worker_thread_start("log", run, w);
+	return w;
+}
+
+void log_writer_stop(struct log_writer *w)
+{
+	if (!w)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stop_by = clock_now_ms() + STOP_PATIENCE_MS;
+	(void)pthread_mutex_unlock(&w->lock);
+	inbox_close(w->inbox);
+	(void)pthread_join(w->thread, NULL);
+	release(w);
+}
+
+/* ---- is there room? ---- */
+
+static bool has_room(const struct log_writer *w)
+{
+	return atomic_load(&w->waiting) <= w->back_pressure;
+}
+
+bool log_writer_wait_room(struct log_writer *w, int64_t deadline)
+{
+	struct timespec until = clock_timespec(deadline);
+	bool room;
+	int rc = 0;
+
+	if (has_room(w))
+		return true;
+	(void)pthread_mutex_lock(&w->lock);
+	while (!has_room(w) && rc == 0)
+		rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+	room = has_room(w);
+	(void)pthread_mutex_unlock(&w->lock);
+	return room;
+}
+
+bool log_writer_failing(struct log_writer *w, struct err *err)
+{
+	bool failing;
+
+	(void)pthread_mutex_lock(&w->lock);
+	failing = w->failing;
+	if (failing && err)
+		*err = w->failure;
+	(void)pthread_mutex_unlock(&w->lock);
+	if (failing)
+		return true;
+	if (has_room(w))
+		return false;
+	(void)err_set(err, ERR_TEMP, "%lld log records wait to be written",
+	    (long long)atomic_load(&w->waiting));
+	return true;
+}
+
+void log_writer_stats(struct log_writer *w, struct log_writer_stats *out)
+{
+	out->records = atomic_load(&w->records);
+	out->batches = atomic_load(&w->batches);
+	out->waiting = atomic_load(&w->waiting);
+	(void)pthread_mutex_lock(&w->lock);
+	out->failing = w->failing;
+	(void)pthread_mutex_unlock(&w->lock);
+}

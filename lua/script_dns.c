@@ -1,0 +1,164 @@
+/*
+ * script_dns.c - the resolvers that policies ask
+ *
+ * One lock for the list of resolvers; nobody holds it while asking.
+ */
+#include "lua/script_dns.h"
+
+#include <pthread.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "lua/script.h"
+
+#define MX_TIMEOUT_MS 5000
+
+struct named {
+	struct resolver *resolver;
+	char *forwarder; /* NULL: resolv.conf */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *default_forwarder;
+static struct map *all; /* name -> struct named; "" is the default */
+static struct {
+	struct resolver **items;
+	size_t count, size;
+} started; /* also those that were replaced */
+static int64_t mx_timeout_ms = MX_TIMEOUT_MS;
+
+void script_use_forwarder(const char *forwarder)
+{
+	default_forwarder = forwarder ? xstrdup(forwarder) : NULL;
+}
+
+/* Lock held.  One that is replaced stays: somebody may be waiting for it. */
+static struct resolver *start(
+    const char *name, const char *forwarder, struct err *err)
+{
+	struct resolver_options options = {.forwarder = forwarder};
+	struct resolver *resolver = resolver_start(&options, err);
+	struct named *named;
+
+	if (!resolver)
+		return NULL;
+	*ARRAY_ADD(&started) = resolver;
+	named = map_get(all, name);
+	if (!named) {
+		named = xcalloc(1, sizeof *named);
+		(void)map_put(all, name, named);
+	}
+	free(named->forwarder);
+	named->forwarder = forwarder ? xstrdup(forwarder) : NULL;
+	named->resolver = resolver;
+	return resolver;
+}
+
+static struct resolver *find(const char *name, struct err *err)
+{
+	struct named *named;
+
+	if (!all)
+		all = map_new();
+	named = map_get(all, name ? name : "");
+	if (named)
+		return named->resolver;
+	if (!name)
+		return start("", default_forwarder, err);
+	(void)err_set(
+	    err, ERR_CONFIG, "the resolver \"%s\" is not defined", name);
+	return NULL;
+}
+
+struct resolver *script_resolver(const char *name, struct err *err)
+{
+	struct resolver *resolver;
+
+	pthread_mutex_lock(&lock);
+	resolver = find(name, err);
+	pthread_mutex_unlock(&lock);
+	return resolver;
+}
+
+bool script_resolver_define(
+    const char *name, const char *forwarder, struct err *err)
+{
+	const char *key = name ? name : "";
+	struct named *named;
+	bool ok;
+
+	pthread_mutex_lock(&lock);
+	if (!all)
+		all = map_new();
+	named = map_get(all, key);
+	ok = (named && str_eq(named->forwarder, forwarder)) ||
+	     start(key, forwarder, err) != NULL;
+	pthread_mutex_unlock(&lock);
+	return ok;
+}
+
+static void free_named(void *p)
+{
+	struct named *named = p;
+
+	free(named->forwarder);
+	free(named);
+}
+
+void script_resolvers_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < started.count; i++)
+		resolver_stop(started.items[i]);
+	free(started.items);
+	memset(&started, 0, sizeof started);
+	map_free(all, free_named);
+	all = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- MX ---- */
+
+void script_mx_timeout_set(int64_t ms)
+{
+	__atomic_store_n(&mx_timeout_ms, ms, __ATOMIC_RELAXED);
+}
+
+struct waiter {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	struct mx_result *result;
+};
+
+static void wake(struct mx_result *result, void *ctx)
+{
+	struct waiter *w = ctx;
+
+	pthread_mutex_lock(&w->mutex);
+	w->result = result;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->mutex);
+}
+
+/* The deadline is the resolver's to keep: it always answers. */
+struct mx_result *script_mx_lookup(
+    struct resolver *resolver, const char *domain, int64_t deadline)
+{
+	struct waiter w = {
+	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
+	int64_t latest =
+	    clock_now_ms() + __atomic_load_n(&mx_timeout_ms, __ATOMIC_RELAXED);
+
+	mx_lookup(
+	    resolver, domain, deadline < latest ? deadline : latest, wake, &w);
+	pthread_mutex_lock(&w.mutex);
+	while (!w.result)
+		pthread_cond_wait(&w.cond, &w.mutex);
+	pthread_mutex_unlock(&w.mutex);
+	pthread_cond_destroy(&w.cond);
+	pthread_mutex_destroy(&w.mutex);
+	return w.result;
+}

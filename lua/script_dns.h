@@ -1,0 +1,32 @@
+/*
+ * script_dns.h - the resolvers that policies ask
+ *
+ * The default one is started when the first policy asks; others have names
+ * (define_resolver).  The router's own is not shared: it ends before the Lua
+ * threads do.
+ *
+ * Ownership: what is started here lives until script_resolvers_stop().
+ * Threads:   any.
+ */
+#ifndef LUA_SCRIPT_DNS_H
+#define LUA_SCRIPT_DNS_H
+
+#include "net/mx.h"
+#include "net/resolver.h"
+
+/* The resolver of that name; NULL: the default one.  NULL when it cannot be
+ * started, or does not exist. */
+struct resolver *script_resolver(const char *name, struct err *err) MUST_USE;
+/* From now on `name` (NULL: the default) asks this server, "ADDRESS@PORT".
+ * Questions under way go on. */
+bool script_resolver_define(
+    const char *name, const char *forwarder, struct err *err) MUST_USE;
+/* When no Lua thread is left. */
+void script_resolvers_stop(void);
+void script_mx_timeout_set(int64_t ms);
+
+/* Waits.  The result's arena is the caller's to unref. */
+struct mx_result *script_mx_lookup(
+    struct resolver *resolver, const char *domain, int64_t deadline) MUST_USE;
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * script_state.c - making a state, and the two limits on it
+ *
+ * The clock: a count hook looks at the time every 1000 instructions.  Once the
+ * deadline is past it raises, and from then on fires at every instruction, so
+ * that neither pcall nor a coroutine that swallows the error goes on.  A new
+ * coroutine inherits the hook (lua_newthread).  What runs without instructions
+ * is bounded in script_lib.c; what escapes even that is abandoned by the pool.
+ *
+ * The memory: the allocator counts and refuses beyond the limit; Lua then
+ * collects and tries again, and only then raises "not enough memory".
+ */
+#include "lua/script_state.h"
+
+#include <lualib.h>
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/xalloc.h"
+#include "lua/bind.h"
+#include "lua/script_pool.h"
+
+#define HOOK_EVERY 1000
+
+static void *allocate(void *ctx, void *old, size_t old_size, size_t size)
+{
+	struct script_state *state = ctx;
+	void *p;
+
+	if (!old)
+		old_size = 0; /* then it is a type tag */
+	if (size == 0) {
+		free(old);
+		state->used -= old_size;
+		return NULL;
+	}
+	if (size > old_size && state->used + (size - old_size) > state->limit) {
+		state->refused = true;
+		return NULL;
+	}
+	p = realloc(old, size);
+	if (!p)
+		return size <= old_size ? old : NULL;
+	state->used += size - old_size;
+	return p;
+}
+
+static int l_panic(lua_State *L)
+{
+	const char *text = lua_tostring(L, -1);
+
+	diag_panic("lua: error outside a protected call: %s",
+	    text ? text : "not a string");
+}
+
+struct script_state *script_state_of(lua_State *L)
+{
+	return *(struct script_state **)lua_getextraspace(L);
+}
+
+bool script_over(struct script_state *state)
+{
+	if (!state->expired && clock_now_ms() >= state->deadline)
+		state->expired = true;
+	return state->expired;
+}
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	if (!script_over(script_state_of(L)))
+		return;
+	lua_sethook(L, hook, LUA_MASKCOUNT, 1);
+	luaL_where(L, 0);
+	lua_pushliteral(L, "over its time limit");
+	lua_concat(L, 2);
+	lua_error(L);
+}
+
+void script_check_time(lua_State *L)
+{
+	if (script_over(script_state_of(L)))
+		luaL_error(L, "over its time limit");
+}
+
+/* ---- making one ---- */
+
+/* The first line of a script may be `#!...`; the line numbers must stay. */
+static void run_policy(lua_State *L, struct script_policy *policy)
+{
+	const char *text = policy->text;
+	size_t len = policy->text_len;
+
+	if (len > 0 && text[0] == '#') {
+		const char *end = memchr(text, '\n', len);
+		size_t skip = end ? (size_t)(end - text) : len;
+
+		text += skip;
+		len -= skip;
+	}
+	if (luaL_loadbufferx(L, text, len, policy->chunk_name, "t") != LUA_OK)
+		lua_error(L);
+	lua_call(L, 0, 0);
+}
+
+static int l_build(lua_State *L)
+{
+	struct script_state *state = script_state_of(L);
+
+	script_lib_open(L);
+	script_bind_open(L);
+	lua_settop(L, 0);
+	run_policy(L, state->policy);
+	return 0;
+}
+
+struct script_state *script_state_new(struct script_policy *policy,
+    bool is_first, int64_t deadline, struct err *err)
+{
+	struct script_state *state = xcalloc(1, sizeof *state);
+	const char *text;
+	int status;
+
+	state->policy = policy;
+	state->is_first = is_first;
+	state->deadline = deadline;
+	state->created_at = clock_now_ms();
+	state->limit = (size_t)policy->memory_limit;
+	list_init(&state->link);
+	state->L = lua_newstate(allocate, state);
+	if (!state->L) {
+		free(state);
+		err_set(err, ERR_CONFIG, "no memory for a Lua state");
+		return NULL;
+	}
+	*(struct script_state **)lua_getextraspace(state->L) = state;
+	lua_atpanic(state->L, l_panic);
+	lua_sethook(state->L, hook, LUA_MASKCOUNT, HOOK_EVERY);
+
+	lua_pushcfunction(state->L, l_build);
+	status = lua_pcall(state->L, 0, 0, 0);
+	if (status == LUA_OK && !script_over(state)) {
+		state->phase = SCRIPT_EVENT;
+		return state;
+	}
+	text = status == LUA_OK ? NULL : lua_tostring(state->L, -1);
+	if (state->expired)
+		err_set(err, ERR_TEMP, "%s",
+		    text ? text : "loading took longer than its time limit");
+	else
+		err_set(err, ERR_CONFIG, "%s",
+		    text ? text : "loading raised what is not a text");
+	script_state_free(state);
+	return NULL;
+}
+
+void script_state_free(struct script_state *state)
+{
+	if (!state)
+		return;
+	lua_close(state->L);
+	free(state);
+}
+
+bool script_state_reusable(const struct script_state *state)
+{
+	return !state->failed && !state->expired && !state->refused &&
+	       state->uses < state->policy->max_uses &&
+	       clock_now_ms() - state->created_at < state->policy->max_age_ms;
+}
+
+/* ---- things that lua_error() may jump over ---- */
+
+#define BOX_SIZE 1024 /* what a small arena takes */
+
+void script_charge(lua_State *L, size_t bytes)
+{
+	struct script_state *state = script_state_of(L);
+
+	state->used += bytes;
+	(void)lua_gc(L, LUA_GCSTEP, (int)(bytes / 1024 + 1));
+	if (state->used <= state->limit)
+		return;
+	(void)lua_gc(L, LUA_GCCOLLECT);
+	if (state->used <= state->limit)
+		return;
+	state->refused = true;
+	luaL_error(L, "not enough memory");
+}
+
+void script_uncharge(lua_State *L, size_t bytes)
+{
+	script_state_of(L)->used -= bytes;
+}
+
+static int l_arena_gc(lua_State *L)
+{
+	struct arena **box = lua_touserdata(L, 1);
+
+	arena_unref(*box);
+	*box = NULL;
+	script_uncharge(L, BOX_SIZE);
+	return 0;
+}
+
+struct arena **script_box_arena_ref(lua_State *L)
+{
+	struct arena **box = lua_newuserdatauv(L, sizeof *box, 0);
+
+	*box = NULL;
+	if (luaL_newmetatable(L, "penstock.arena")) {
+		lua_pushcfunction(L, l_arena_gc);
+		lua_setfield(L, -2, "__gc");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+	}
+	lua_setmetatable(L, -2);
+	script_charge(L, BOX_SIZE);
+	return box;
+}
+
+struct arena *script_box_arena(lua_State *L)
+{
+	struct arena **box = script_box_arena_ref(L);
+
+	*box = arena_new(0);
+	return *box;
+}
+
+static int l_buf_gc(lua_State *L)
+{
+	buf_release(lua_touserdata(L, 1));
+	return 0;
+}
+
+struct buf *script_box_buf(lua_State *L)
+{
+	struct buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
+
+	buf_init(buf);
+	if (luaL_newmetatable(L, "penstock.buf")) {
+		lua_pushcfunction(L, l_buf_gc);
+		lua_setfield(L, -2, "__gc");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+	}
+	lua_setmetatable(L, -2);
+	return buf;
+}
+
+void script_raise(lua_State *L, const struct err *err)
+{
+	luaL_error(L, "%s", err->text);
+	abort(); /* not reached: luaL_error does not return */
+}
+
+const char *script_where(lua_State *L, int level)
+{
+	lua_Debug ar;
+
+	if (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar) &&
+	    ar.currentline > 0)
+		return lua_pushfstring(L, "%s:%d",
+		    ar.source[0] == '@' ? ar.source + 1 : ar.short_src,
+		    ar.currentline);
+	return lua_pushliteral(L, "");
+}

@@ -1,0 +1,176 @@
+/*
+ * trace_header.c - Received and the supplemental header
+ */
+#include "mail/trace_header.h"
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "mail/header.h"
+
+#define PRODUCT "Penstock"
+#define FOLD_AT 75
+#define MARKER "_@_"
+#define MARKER_VALUE "\\_/"
+#define HELO_MOST 255
+/* Larger ones are not ours. */
+#define SUPPLEMENTAL_MOST ((size_t)256 * 1024)
+
+/* A header must stay one, whatever the client said. */
+static void add_printable(struct buf *out, const char *s)
+{
+	for (size_t i = 0; i < HELO_MOST && s[i]; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		buf_addch(out,
+		    c <= ' ' || c == 0x7f || c == '(' || c == ')' ? '?' : s[i]);
+	}
+}
+
+static const char *protocol(const struct received_facts *f)
+{
+	if (!f->tls_version)
+		return "ESMTP";
+	return f->authenticated ? "ESMTPSA" : "ESMTPS";
+}
+
+void trace_prepend_received(struct message *m, const struct received_facts *f)
+{
+	struct buf v = BUF_INIT;
+	char date[40];
+
+	buf_addstr(&v, "from ");
+	add_printable(&v, f->helo && *f->helo ? f->helo : "unspecified");
+	buf_addf(&v, " (%s)\r\n  by %s (" PRODUCT,
+	    f->client_ip ? f->client_ip : "unknown",
+	    f->hostname ? f->hostname : "localhost");
+	if (f->local_ip)
+		buf_addf(&v, " %s", f->local_ip);
+	buf_addf(&v, ")\r\n  with %s", protocol(f));
+	if (f->tls_version)
+		buf_addf(&v, " (%s:%s)", f->tls_version,
+		    f->tls_cipher ? f->tls_cipher : "unknown");
+	buf_addf(&v, " id %s", m->id);
+	if (m->recipients.count == 1)
+		buf_addf(&v, " for <%s>", m->recipients.items[0].address.email);
+	buf_addf(&v, ";\r\n  %s", clock_rfc5322(date, f->unix_seconds));
+	message_prepend_header(m, "Received", buf_str(&v));
+	buf_release(&v);
+}
+
+static void add_recipient(
+    struct json_object *o, const struct message *m, bool all)
+{
+	if (m->recipients.count == 1) {
+		json_add_string(
+		    o, "recipient", m->recipients.items[0].address.email);
+	} else if (!all) {
+		json_add_string(o, "id", m->id);
+	} else {
+		json_key(o, "recipient");
+		buf_addch(o->buf, '[');
+		for (size_t i = 0; i < m->recipients.count; i++) {
+			const char *email =
+			    m->recipients.items[i].address.email;
+
+			if (i)
+				buf_addch(o->buf, ',');
+			json_write_string(o->buf, email, strlen(email));
+		}
+		buf_addch(o->buf, ']');
+	}
+}
+
+static bool is_ours(const char *name)
+{
+	return str_eq(name, MARKER) || str_eq(name, "recipient") ||
+	       str_eq(name, "id");
+}
+
+static void fold(struct buf *out, const struct buf *text, size_t column)
+{
+	for (size_t i = 0; i < text->len;) {
+		size_t piece = column < FOLD_AT ? FOLD_AT - column : 0;
+
+		if (piece > text->len - i)
+			piece = text->len - i;
+		buf_add(out, text->data + i, piece);
+		i += piece;
+		if (i < text->len)
+			buf_addstr(out, "\r\n\t");
+		column = 1;
+	}
+}
+
+void trace_prepend_supplemental(struct message *m, const char *header_name,
+    const char *const *include_meta_names, size_t count,
+    bool include_recipients)
+{
+	struct buf json = BUF_INIT, text = BUF_INIT, folded = BUF_INIT;
+	struct json_object o;
+
+	json_open(&o, &json);
+	json_add_string(&o, MARKER, MARKER_VALUE);
+	add_recipient(&o, m, include_recipients);
+	for (size_t i = 0; i < count; i++) {
+		const struct value *v =
+		    meta_get(m->meta, include_meta_names[i]);
+
+		if (v && !is_ours(include_meta_names[i]))
+			json_add_value(&o, include_meta_names[i], v);
+	}
+	json_close(&o);
+	base64_encode(&text, json.data, json.len);
+	fold(&folded, &text, strlen(header_name) + 2);
+	message_prepend_header(m, header_name, buf_str(&folded));
+	buf_release(&json);
+	buf_release(&text);
+	buf_release(&folded);
+}
+
+/* The object without its marker, or NULL when it is none of ours. */
+static const struct value *decode(
+    const struct header_field *f, struct arena *arena)
+{
+	struct buf json = BUF_INIT;
+	struct value *v = ARENA_NEW(arena, struct value);
+	const struct value *marker;
+	size_t kept = 0;
+	bool ok;
+
+	ok = base64_decode(&json, f->value, f->value_len) && json.len &&
+	     *json.data == '{' &&
+	     json_parse(json.data, json.len, arena, v, NULL);
+	buf_release(&json);
+	if (!ok)
+		return NULL;
+	marker = value_get(v, MARKER);
+	if (!marker || marker->type != VALUE_STRING ||
+	    !str_eq(marker->s, MARKER_VALUE))
+		return NULL;
+	for (size_t i = 0; i < v->count; i++)
+		if (!str_eq(v->entries[i].key, MARKER))
+			v->entries[kept++] = v->entries[i];
+	v->count = kept;
+	return v;
+}
+
+const struct value *trace_decode(
+    const char *headers, size_t len, struct arena *arena)
+{
+	struct header_field f;
+	size_t pos = 0;
+
+	while (header_next(headers, len, &pos, &f)) {
+		const struct value *v;
+
+		if (f.name_len < 3 || !str_ncase_eq(f.name, "X-", 2) ||
+		    f.value_len > SUPPLEMENTAL_MOST)
+			continue;
+		v = decode(&f, arena);
+		if (v)
+			return v;
+	}
+	return NULL;
+}

@@ -1,0 +1,439 @@
+/*
+ * milter_callbacks.c - the smfi table
+ *
+ * Thin on purpose.  What is negotiated: header values with the space that
+ * stands before them (or DKIM signatures made before us would break); no
+ * refused recipients (they would get into our envelope); no replies to headers
+ * and body when the MTA agrees.  NOREPLY without that agreement hangs the
+ * session until a timeout, so it is a property of the session.
+ *
+ * ACCEPT before end of message would let every later recipient pass unasked, an
+ * open relay: answer_to_smfi() refuses to say it there.
+ */
+#include "milter/milter_callbacks.h"
+
+#include <libmilter/mfapi.h>
+
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "milter/milter_event.h"
+#include "milter/milter_record.h"
+
+/* A connection as libmilter holds it: made before there is a session, because
+ * negotiation comes before connect. */
+struct context {
+	struct session *session;
+	bool no_reply_header, no_reply_eoh, no_reply_body;
+	struct context *next; /* of those left behind */
+};
+
+static struct service *the_service; /* libmilter's callbacks carry none */
+/* Closed while the process was ending; kept where a leak checker looks. */
+static _Atomic(struct context *) left_behind;
+
+#define WANTED_STEPS                                                           \
+	(SMFIP_HDR_LEADSPC | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY |     \
+	    SMFIP_NOUNKNOWN)
+
+static const char *get_macro(void *ctx, const char *name)
+{
+	/* libmilter does not write to the name. */
+	return smfi_getsymval(ctx, (char *)(uintptr_t)name);
+}
+
+static struct macros macros_of(SMFICTX *ctx)
+{
+	return (struct macros){.get = get_macro, .ctx = ctx};
+}
+
+static bool progress(void *ctx)
+{
+	return smfi_progress(ctx) == MI_SUCCESS;
+}
+
+/* ---- answers ---- */
+
+static sfsistat say(SMFICTX *ctx, struct session *s, const struct answer *a)
+{
+	struct reply_lines r;
+	char **l = r.lines;
+
+	reply_lines_format(&r, a, session_scratch(s));
+	/* A reply that libmilter will not have is replaced by the MTA's own
+	 * text; the class stays. */
+	if (smfi_setmlreply(ctx, r.rcode, r.xcode, l[0], l[1], l[2], l[3], l[4],
+		l[5], l[6], l[7], l[8], l[9], l[10], l[11], l[12], l[13], l[14],
+		l[15], l[16], l[17], l[18], l[19], l[20], l[21], l[22], l[23],
+		l[24], l[25], l[26], l[27], l[28], l[29], l[30], l[31],
+		NULL) != MI_SUCCESS)
+		diag_warn("%s: libmilter refused the reply \"%s %s\"", s->id,
+		    r.rcode, r.xcode);
+	return a->reply.code < 500 ? SMFIS_TEMPFAIL : SMFIS_REJECT;
+}
+
+/* smtp_server_rewrite_response may change code and text of a refusal. */
+static void rewrite(struct session *s, struct answer *a, const char *command)
+{
+	static const char name[] = "smtp_server_rewrite_response";
+	struct script_call *call = event_begin(s, name);
+	struct answer ignored;
+	struct buf text = BUF_INIT;
+	char dsn[16];
+
+	if (!call)
+		return;
+	smtp_reply_dsn(dsn, &a->reply);
+	buf_addf(&text, "%s %s", dsn, a->reply.text);
+	script_arg_value(
+	    call, &(struct value){.type = VALUE_INT, .i = a->reply.code});
+	script_arg_string(call, buf_str(&text));
+	script_arg_string(call, command);
+	script_arg_conn_meta(call, s->meta);
+	/* An error keeps the original reply; it has been logged. */
+	if (event_run(s, call, name, event_deadline(), &ignored))
+		answer_apply_rewrite(
+		    a, session_scratch(s), script_call_result(call));
+	script_call_free(call);
+	buf_release(&text);
+}
+
+/* Local submission is never refused before its end: the MTA would take it for
+ * its own mistake and retry for ever. */
+static sfsistat refuse(SMFICTX *ctx, struct session *s, struct answer a,
+    const char *command, bool at_end)
+{
+	if (s->is_local_submission && !at_end) {
+		if (s->held.kind != ANSWER_REFUSE) {
+			s->held = a;
+			s->held.reply = smtp_reply_copy(s->arena, &a.reply);
+		}
+		return SMFIS_CONTINUE;
+	}
+	if (!a.shed && !s->is_poisoned)
+		rewrite(s, &a, command);
+	record_refusal(s, &a, command);
+	if (a.poison)
+		s->is_poisoned = true;
+	return say(ctx, s, &a);
+}
+
+/* Before the end of the message. */
+static sfsistat answer(
+    SMFICTX *ctx, struct session *s, struct answer a, const char *command)
+{
+	invariant(a.kind == ANSWER_CONTINUE || a.kind == ANSWER_REFUSE);
+	if (a.kind == ANSWER_CONTINUE)
+		return SMFIS_CONTINUE;
+	return refuse(ctx, s, a, command, false);
+}
+
+static const char *command_line(
+    struct session *s, const char *verb, char **argv)
+{
+	struct buf line = BUF_INIT;
+	const char *text;
+
+	buf_addstr(&line, verb);
+	for (size_t i = 0; argv[i]; i++)
+		buf_addf(&line, "%s%s", i ? " " : "", argv[i]);
+	text = arena_strdup(session_scratch(s), buf_str(&line));
+	buf_release(&line);
+	return text;
+}
+
+/* ---- entering and leaving ---- */
+
+/* NULL: answer SMFIS_TEMPFAIL and touch nothing. */
+static struct session *enter(SMFICTX *ctx)
+{
+	struct context *c = smfi_getpriv(ctx);
+
+	if (!c || !c->session || !service_enter(the_service))
+		return NULL;
+	session_wake(c->session);
+	return c->session;
+}
+
+static sfsistat leave(sfsistat result)
+{
+	service_leave(the_service);
+	return result;
+}
+
+/* D20: the policy wanted this connection closed. */
+static sfsistat turn_away(SMFICTX *ctx, struct session *s, const char *command)
+{
+	return refuse(ctx, s,
+	    answer_refuse(
+		session_scratch(s), 421, "4.7.0", "closing the connection"),
+	    command, true);
+}
+
+/* ---- the table ---- */
+
+static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions,
+    unsigned long steps, unsigned long unused2, unsigned long unused3,
+    unsigned long *want_actions, unsigned long *want_steps,
+    unsigned long *want2, unsigned long *want3)
+{
+	static const int where[MACRO_STAGES] = {
+	    [MACROS_CONNECT] = SMFIM_CONNECT,
+	    [MACROS_HELO] = SMFIM_HELO,
+	    [MACROS_MAIL] = SMFIM_ENVFROM,
+	    [MACROS_RCPT] = SMFIM_ENVRCPT,
+	    [MACROS_DATA] = SMFIM_DATA,
+	    [MACROS_EOH] = SMFIM_EOH,
+	    [MACROS_EOM] = SMFIM_EOM,
+	};
+	struct context *c;
+
+	if (!(actions & SMFIF_DELRCPT)) {
+		diag_error("the MTA offers no removal of recipients, which "
+			   "leave_to_mta needs; refusing to work with it");
+		return SMFIS_REJECT;
+	}
+	c = xcalloc(1, sizeof *c);
+	if (!service_enter(the_service)) {
+		free(c);
+		return SMFIS_REJECT; /* the MTA's default action: tempfail */
+	}
+	c->session = session_new(the_service);
+	c->session->has_leading_space = steps & SMFIP_HDR_LEADSPC;
+	c->no_reply_header = steps & SMFIP_NR_HDR;
+	c->no_reply_eoh = steps & SMFIP_NR_EOH;
+	c->no_reply_body = steps & SMFIP_NR_BODY;
+	if (actions & SMFIF_SETSYMLIST)
+		for (int i = 0; i < MACRO_STAGES; i++)
+			(void)smfi_setsymlist(
+			    ctx, where[i], (char *)(uintptr_t)macro_lists[i]);
+	*want_actions = actions & (SMFIF_DELRCPT | SMFIF_SETSYMLIST);
+	*want_steps = steps & WANTED_STEPS;
+	*want2 = *want3 = 0;
+	(void)smfi_setpriv(ctx, c);
+	return leave(SMFIS_CONTINUE);
+}
+
+static sfsistat on_connect(SMFICTX *ctx, char *hostname, struct sockaddr *addr)
+{
+	struct session *s = enter(ctx);
+	struct macros macros = macros_of(ctx);
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	return leave(
+	    answer(ctx, s, session_connect(s, hostname, addr, &macros), NULL));
+}
+
+static sfsistat on_helo(SMFICTX *ctx, char *domain)
+{
+	struct session *s = enter(ctx);
+	struct macros macros = macros_of(ctx);
+	const char *command;
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	command = arena_printf(session_scratch(s), "EHLO %s", domain);
+	if (s->is_poisoned)
+		return leave(turn_away(ctx, s, command));
+	return leave(answer(ctx, s, session_helo(s, domain, &macros), command));
+}
+
+static sfsistat on_mail(SMFICTX *ctx, char **argv)
+{
+	struct session *s = enter(ctx);
+	struct macros macros = macros_of(ctx);
+	sfsistat result;
+	struct answer a;
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	if (s->is_poisoned)
+		return leave(
+		    turn_away(ctx, s, command_line(s, "MAIL FROM:", argv)));
+	a = session_mail(s, argv, &macros);
+	if (a.kind == ANSWER_CONTINUE)
+		return leave(SMFIS_CONTINUE);
+	result = answer(ctx, s, a, command_line(s, "MAIL FROM:", argv));
+	/* A refused MAIL leaves nothing behind; the MTA sends no abort. */
+	if (result != SMFIS_CONTINUE)
+		session_reset(s);
+	return leave(result);
+}
+
+static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
+{
+	struct session *s = enter(ctx);
+	struct macros macros = macros_of(ctx);
+	struct answer a;
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	if (s->is_poisoned)
+		return leave(
+		    turn_away(ctx, s, command_line(s, "RCPT TO:", argv)));
+	a = session_rcpt(s, argv, &macros);
+	if (a.kind == ANSWER_CONTINUE)
+		return leave(SMFIS_CONTINUE);
+	return leave(answer(ctx, s, a, command_line(s, "RCPT TO:", argv)));
+}
+
+static sfsistat on_data(SMFICTX *ctx)
+{
+	struct session *s = enter(ctx);
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	if (s->is_poisoned)
+		return leave(turn_away(ctx, s, "DATA"));
+	return leave(SMFIS_CONTINUE);
+}
+
+static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
+{
+	struct context *c = smfi_getpriv(ctx);
+	struct session *s = enter(ctx);
+	sfsistat result =
+	    c && c->no_reply_header ? SMFIS_NOREPLY : SMFIS_CONTINUE;
+
+	if (!s)
+		return c && c->no_reply_header ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+	session_header(s, name, value);
+	return leave(result);
+}
+
+static sfsistat on_eoh(SMFICTX *ctx)
+{
+	struct context *c = smfi_getpriv(ctx);
+	struct session *s = enter(ctx);
+
+	if (!s)
+		return c && c->no_reply_eoh ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+	session_end_of_headers(s);
+	return leave(c->no_reply_eoh ? SMFIS_NOREPLY : SMFIS_CONTINUE);
+}
+
+static sfsistat on_body(SMFICTX *ctx, unsigned char *p, size_t len)
+{
+	struct context *c = smfi_getpriv(ctx);
+	struct session *s = enter(ctx);
+
+	if (!s)
+		return c && c->no_reply_body ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+	session_body(s, p, len);
+	return leave(c->no_reply_body ? SMFIS_NOREPLY : SMFIS_CONTINUE);
+}
+
+/* Ours are committed: from here on the MTA keeps the others only.  Should the
+ * MTA die before it has heard all of this, it has accepted nothing, and the
+ * client sends again: duplicates of ours, no loss.  Nor may it accept when one
+ * of ours would stay with it: it would relay that one by its own rules. */
+static bool remove_ours(SMFICTX *ctx, const struct session *s)
+{
+	const struct transaction *tx = s->tx;
+	bool removed = true;
+
+	for (size_t i = 0; i < tx->rcpts.count; i++) {
+		const struct rcpt *r = &tx->rcpts.items[i];
+
+		if (!r->is_ours ||
+		    smfi_delrcpt(ctx, (char *)(uintptr_t)r->mta_text) ==
+			MI_SUCCESS)
+			continue;
+		diag_error("%s: the MTA could not be told to drop %s: "
+			   "deferred, what is queued may come twice",
+		    tx->queue_id ? tx->queue_id : s->id,
+		    r->envelope.address.email);
+		removed = false;
+	}
+	return removed;
+}
+
+static sfsistat on_end(SMFICTX *ctx)
+{
+	struct session *s = enter(ctx);
+	struct macros macros = macros_of(ctx);
+	sfsistat result = SMFIS_TEMPFAIL;
+	struct answer a;
+
+	if (!s)
+		return SMFIS_TEMPFAIL;
+	if (s->is_poisoned) {
+		result = turn_away(ctx, s, "DATA");
+		session_reset(s);
+		return leave(result);
+	}
+	a = session_end(s, &macros, progress, ctx);
+	switch (a.kind) {
+	case ANSWER_CONTINUE:
+		diag_panic("%s: no verdict at end of message", s->id);
+	case ANSWER_ACCEPT:
+		if (!s->tx->is_done || remove_ours(ctx, s))
+			result = SMFIS_ACCEPT;
+		break;
+	case ANSWER_DISCARD:
+		result = SMFIS_DISCARD;
+		break;
+	case ANSWER_REFUSE:
+		result = refuse(ctx, s, a, "DATA", true);
+		break;
+	}
+	s->held = answer_continue();
+	session_reset(s);
+	return leave(result);
+}
+
+static sfsistat on_abort(SMFICTX *ctx)
+{
+	struct session *s = enter(ctx);
+
+	if (!s)
+		return SMFIS_CONTINUE;
+	session_reset(s);
+	return leave(SMFIS_CONTINUE);
+}
+
+static sfsistat on_close(SMFICTX *ctx)
+{
+	struct context *c = smfi_getpriv(ctx);
+
+	if (!c)
+		return SMFIS_CONTINUE;
+	(void)smfi_setpriv(ctx, NULL);
+	/* While stopping the rest is gone already; so will be this. */
+	if (!service_enter(the_service)) {
+		c->next = atomic_exchange(&left_behind, c);
+		return SMFIS_CONTINUE;
+	}
+	session_free(c->session);
+	service_leave(the_service);
+	free(c);
+	return SMFIS_CONTINUE;
+}
+
+bool milter_register(struct service *service, struct err *err)
+{
+	struct smfiDesc table = {
+	    .xxfi_name = (char *)(uintptr_t) "penstock",
+	    .xxfi_version = SMFI_VERSION,
+	    .xxfi_flags = SMFIF_DELRCPT,
+	    .xxfi_connect = on_connect,
+	    .xxfi_helo = on_helo,
+	    .xxfi_envfrom = on_mail,
+	    .xxfi_envrcpt = on_rcpt,
+	    .xxfi_header = on_header,
+	    .xxfi_eoh = on_eoh,
+	    .xxfi_body = on_body,
+	    .xxfi_eom = on_end,
+	    .xxfi_abort = on_abort,
+	    .xxfi_close = on_close,
+	    .xxfi_data = on_data,
+	    .xxfi_negotiate = on_negotiate,
+	};
+
+	the_service = service;
+	if (smfi_register(table) != MI_SUCCESS)
+		return err_set(
+		    err, ERR_TEMP, "libmilter: smfi_register failed");
+	return true;
+}

@@ -1,0 +1,174 @@
+/*
+ * milter_record.c - what a session leaves behind: log records and lines
+ */
+#include "milter/milter_record.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+
+/* What records of this connection have in common. */
+static struct log_record of_session(const struct session *s, enum log_type type)
+{
+	const struct value *subject =
+	    meta_get(s->meta, "tls_peer_subject_name");
+
+	return (struct log_record){
+	    .type = type,
+	    .peer_name = s->helo,
+	    .peer_addr = *s->peer_text ? s->peer_text : NULL,
+	    .event_ms = clock_unix_ms(),
+	    .created_ms = clock_unix_ms(),
+	    .reception_protocol = "ESMTP",
+	    .tls_cipher = meta_get_string(s->meta, "tls_cipher"),
+	    .tls_protocol_version =
+		meta_get_string(s->meta, "tls_protocol_version"),
+	    .tls_peer_subject_name =
+		subject && subject->type == VALUE_LIST && subject->count > 0 &&
+			subject->items[0].type == VALUE_STRING
+		    ? subject->items[0].s
+		    : NULL,
+	    .session_id = s->id,
+	};
+}
+
+static const char *last_recipient(const struct session *s)
+{
+	const struct transaction *tx = s->tx;
+
+	if (!tx || tx->rcpts.count == 0)
+		return "";
+	return tx->rcpts.items[tx->rcpts.count - 1].envelope.address.email;
+}
+
+static void line_of_refusal(struct session *s, const struct answer *answer,
+    const char *command, const char *sender, const char *recipient)
+{
+	char quoted[4][256];
+	struct buf text = BUF_INIT;
+	const char *id = s->tx && s->tx->queue_id ? s->tx->queue_id : s->id;
+
+	smtp_reply_one_line(&text, &answer->reply);
+	diag_info("%s: reject: client=%s command=\"%s\" from=<%s> to=<%s> "
+		  "said=\"%s\"%s",
+	    id, *s->peer_text ? s->peer_text : "unknown",
+	    diag_quote(quoted[0], sizeof quoted[0], command ? command : "",
+		command ? strlen(command) : 0),
+	    diag_quote(quoted[1], sizeof quoted[1], sender, strlen(sender)),
+	    diag_quote(
+		quoted[2], sizeof quoted[2], recipient, strlen(recipient)),
+	    diag_quote(quoted[3], sizeof quoted[3], buf_str(&text), text.len),
+	    answer->shed ? " shed=yes" : "");
+	buf_release(&text);
+}
+
+void record_refusal(
+    struct session *s, const struct answer *answer, const char *command)
+{
+	struct service *service = s->service;
+	struct log_record r = of_session(s, LOG_REJECTION);
+	const char *sender = s->tx ? s->tx->sender.address.email : NULL;
+	const char *recipient = last_recipient(s);
+	struct log_batch *batch;
+
+	line_of_refusal(s, answer, command, sender ? sender : "", recipient);
+	if (answer->shed) {
+		atomic_fetch_add(&service->shed, 1);
+		return;
+	}
+	atomic_fetch_add(
+	    answer->reply.code < 500 ? &service->deferred : &service->refused,
+	    1);
+	r.sender = sender;
+	r.recipients = &recipient;
+	r.recipient_count = 1;
+	r.response = answer->reply;
+	r.response.command = command;
+	r.meta = s->meta;
+	batch = log_batch_new(service->log);
+	log_batch_add(batch, &r);
+	log_writer_submit(batch, NULL, NULL);
+}
+
+/* ---- receptions ---- */
+
+static void line_of_custody(const struct session *s, const struct batch *b)
+{
+	const struct message *m = b->message;
+	const char *to =
+	    m->recipients.count ? m->recipients.items[0].address.email : "";
+	char quoted[3][256];
+
+	diag_info("%s: custody=%s from=<%s> to=<%s> size=%lld nrcpt=%zu "
+		  "queue=%s",
+	    s->tx->queue_id ? s->tx->queue_id : s->id, m->id,
+	    diag_quote(quoted[0], sizeof quoted[0], m->sender.address.email,
+		strlen(m->sender.address.email)),
+	    diag_quote(quoted[1], sizeof quoted[1], to, strlen(to)),
+	    (long long)message_size(m), m->recipients.count,
+	    diag_quote(
+		quoted[2], sizeof quoted[2], b->queue, strlen(b->queue)));
+}
+
+/* Prefix and header of the content, for loggers that copy headers. */
+static void read_header(const struct message *m, struct buf *out)
+{
+	const struct content_facts *facts = content_facts(m->content);
+	size_t len = (size_t)facts->header_size;
+	struct err err;
+
+	buf_add(out, m->prefix.data, m->prefix.len);
+	buf_reserve(out, len);
+	if (content_read(m->content, 0, out->data + out->len, len, &err)) {
+		out->len += len;
+		out->data[out->len] = '\0';
+	}
+}
+
+static void add_record(struct session *s, struct log_batch *out,
+    const struct batch *b, enum log_type type)
+{
+	const struct message *m = b->message;
+	struct log_record r = of_session(s, type);
+	struct buf header = BUF_INIT;
+	const char **recipients =
+	    ARENA_ARRAY(s->tx->arena, const char *, m->recipients.count + 1);
+
+	for (size_t i = 0; i < m->recipients.count; i++)
+		recipients[i] = m->recipients.items[i].address.email;
+	r.id = m->id;
+	r.sender = m->sender.address.email;
+	r.recipients = recipients;
+	r.recipient_count = m->recipients.count;
+	r.queue = b->queue;
+	r.size = message_size(m);
+	r.created_ms = m->created_ms;
+	r.response = type == LOG_BOUNCE
+			 ? smtp_reply_make(s->tx->arena, 550, "5.7.1", "%s",
+			       "relaying not permitted")
+			 : (struct smtp_reply){.code = 250, .text = ""};
+	r.meta = m->meta;
+	if (s->service->log_wants_headers) {
+		read_header(m, &header);
+		r.header_block = buf_str(&header);
+		r.header_len = header.len;
+	}
+	log_batch_add(out, &r);
+	buf_release(&header);
+}
+
+void record_receptions(
+    struct session *s, const struct batches *batches, bool accepted)
+{
+	struct log_batch *out = log_batch_new(s->service->log);
+
+	for (size_t i = 0; i < batches->count; i++) {
+		const struct batch *b = &batches->items[i];
+
+		add_record(s, out, b, LOG_RECEPTION);
+		if (b->fate == BATCH_DROPPED && accepted)
+			add_record(s, out, b, LOG_BOUNCE);
+		if (b->fate == BATCH_KEPT)
+			line_of_custody(s, b);
+	}
+	log_writer_submit(out, NULL, NULL);
+}

@@ -1,0 +1,242 @@
+/*
+ * egress_path.c - the rows of kumo.make_egress_path
+ *
+ * The timeouts are longer than an impatient sender would like because RFC 5321,
+ * 4.5.3.2, asks for them.
+ */
+#include "policy/egress_path.h"
+
+#include "policy/param_rows.h"
+#include "policy/queue_config.h"
+
+static const struct param_enum_name tls_names[] = {
+    {"Disabled", TLS_DISABLED},
+    {"Opportunistic", TLS_OPPORTUNISTIC},
+    {"OpportunisticInsecure", TLS_OPPORTUNISTIC_INSECURE},
+    {"Required", TLS_REQUIRED},
+    {"RequiredInsecure", TLS_REQUIRED_INSECURE},
+    {NULL, 0},
+};
+
+static const struct param_enum_name lookup_names[] = {
+    {"Ipv4AndIpv6", LOOKUP_V4_AND_V6},
+    {"Ipv4Only", LOOKUP_V4_ONLY},
+    {"Ipv6Only", LOOKUP_V6_ONLY},
+    {"Ipv4ThenIpv6", LOOKUP_V4_THEN_V6},
+    {"Ipv6ThenIpv4", LOOKUP_V6_THEN_V4},
+    {NULL, 0},
+};
+
+static const struct param_enum_name reconnect_names[] = {
+    {"ConnectNextHost", RECONNECT_NEXT_HOST},
+    {"ReconnectSameHost", RECONNECT_SAME_HOST},
+    {"TerminateSession", RECONNECT_TERMINATE},
+    {NULL, 0},
+};
+
+/* For keys that are only checked. */
+static const struct param_enum_name wakeup_names[] = {
+    {"Aggressive", 0},
+    {"Relaxed", 1},
+    {NULL, 0},
+};
+
+static const struct param_enum_name shrink_names[] = {
+    {"ShrinkDataAndMeta", 0},
+    {"ShrinkData", 1},
+    {"NoShrink", 2},
+    {NULL, 0},
+};
+
+#define S egress_path
+static const struct param_spec specs[] = {
+    P_LIMIT(S, connection_limit, .fallback = "32",
+	.help = "Connections at one time from one source to one site."),
+    P_MAP(S, additional_connection_limits, .flags = PARAM_UNSUPPORTED,
+	.help = "Limits by name, shared by every path that names them. "
+		"Not supported yet."),
+    P_RATE(S, max_connection_rate, .flags = PARAM_UNSUPPORTED,
+	.help = "How fast new connections are made. Not supported yet."),
+    P_RATE(S, max_message_rate, .flags = PARAM_UNSUPPORTED,
+	.help = "How fast messages are sent. Not supported yet."),
+    P_MAP(S, additional_message_rate_throttles, .flags = PARAM_UNSUPPORTED,
+	.help = "Rates by name, shared by every path that names them. "
+		"Not supported yet."),
+    P_RATE(S, source_selection_rate, .flags = PARAM_UNSUPPORTED,
+	.help = "How often the source may be chosen. Not supported yet."),
+    P_MAP(S, additional_source_selection_rates, .flags = PARAM_UNSUPPORTED,
+	.help = "Rates of choice by name, shared by every path that names "
+		"them. Not supported yet."),
+    P_INT(S, max_deliveries_per_connection, 1, INT64_MAX, .fallback = "1024",
+	.help = "Messages on one connection; then a new one is made."),
+    P_INT(S, max_ready, 1, INT64_MAX, .fallback = "1024",
+	.help = "Messages that wait in memory for a connection."),
+    P_INT(S, max_recipients_per_batch, 1, INT64_MAX, .fallback = "100",
+	.help = "Recipients of one transaction; further ones follow at once "
+		"in another."),
+    P_INT(S, smtp_port, 1, 65535, .fallback = "25",
+	.help = "The port to connect to, unless the source, an mx_list or the "
+		"domain names one."),
+    P_STRING(S, ehlo_domain, .shown = "the source's, or the host's name",
+	.help = "Name to present in EHLO. It wins over the source's."),
+    P_ENUM(S, enable_tls, tls_names, .fallback = "Opportunistic",
+	.help = "Whether to use STARTTLS. Opportunistic verifies the "
+		"certificate when the peer offers it; with "
+		"OpportunisticInsecure any certificate will do."),
+    P_BOOL(S, enable_mta_sts, .flags = PARAM_IGNORED, .fallback = "true",
+	.help = "Whether to follow MTA-STS policies. Accepted, but not "
+		"honoured yet: no policy is asked for."),
+    P_BOOL(S, enable_dane, .flags = PARAM_UNSUPPORTED, .fallback = "false",
+	.help = "Whether to verify certificates by TLSA records. "
+		"Not supported yet."),
+    P_KEY_SOURCE(S, tls_certificate, .flags = PARAM_UNSUPPORTED,
+	.help = "The certificate to present to the peer. "
+		"Not supported yet."),
+    P_KEY_SOURCE(S, tls_private_key, .flags = PARAM_UNSUPPORTED | PARAM_SECRET,
+	.help = "The key that belongs to tls_certificate. "
+		"Not supported yet."),
+    P_BOOL(S, opportunistic_tls_reconnect_on_failed_handshake,
+	.flags = PARAM_UNSUPPORTED, .fallback = "false",
+	.help = "Whether to connect again without TLS when it failed. "
+		"Not supported yet."),
+    P_DURATION(S, remember_broken_tls, .flags = PARAM_UNSUPPORTED,
+	.help = "How long to do without TLS at a site where it failed. "
+		"Not supported yet."),
+    P_BOOL(S, tls_prefer_openssl, .flags = PARAM_IGNORED, .fallback = "false",
+	.help = "Ignored: TLS is always OpenSSL's."),
+    P_STRING(S, openssl_cipher_list, .flags = PARAM_UNSUPPORTED,
+	.help = "Ciphers up to TLS 1.2. Not supported yet."),
+    P_STRING(S, openssl_cipher_suites, .flags = PARAM_UNSUPPORTED,
+	.help = "Cipher suites of TLS 1.3. Not supported yet."),
+    P_STRING(S, openssl_options, .flags = PARAM_UNSUPPORTED,
+	.help = "Names of OpenSSL options, joined by |. "
+		"Not supported yet."),
+    P_STRING_LIST(S, rustls_cipher_suites, .flags = PARAM_IGNORED,
+	.fallback = "{}", .help = "Ignored: TLS is always OpenSSL's."),
+    P_STRING(S, smtp_auth_plain_username, .flags = PARAM_UNSUPPORTED,
+	.help = "User for AUTH PLAIN. Not supported yet."),
+    P_KEY_SOURCE(S, smtp_auth_plain_password,
+	.flags = PARAM_UNSUPPORTED | PARAM_SECRET,
+	.help = "Password for AUTH PLAIN. Not supported yet."),
+    P_BOOL(S, allow_smtp_auth_plain_without_tls, .flags = PARAM_UNSUPPORTED,
+	.fallback = "false",
+	.help = "Whether the password may be sent in clear. "
+		"Not supported yet."),
+    P_BOOL(S, allow_smtp_auth_plain_without_valid_certificate,
+	.flags = PARAM_UNSUPPORTED, .fallback = "false",
+	.help = "Whether the password may be sent to a peer that was not "
+		"verified. Not supported yet."),
+    P_DURATION(S, connect_timeout, .fallback = "60s",
+	.help = "How long a connection may take."),
+    P_DURATION(S, banner_timeout, .fallback = "60s",
+	.help = "How long the greeting may take."),
+    P_DURATION(S, ehlo_timeout, .fallback = "300s",
+	.help = "How long the answer to EHLO may take."),
+    P_DURATION(S, auth_timeout, .fallback = "60s",
+	.help = "How long the answer to AUTH may take."),
+    P_DURATION(S, starttls_timeout, .fallback = "5s",
+	.help = "How long STARTTLS and the handshake may take."),
+    P_DURATION(S, rset_timeout, .fallback = "5s",
+	.help = "How long the answer to RSET may take."),
+    P_DURATION(S, mail_from_timeout, .fallback = "300s",
+	.help = "How long the answer to MAIL may take."),
+    P_DURATION(S, rcpt_to_timeout, .fallback = "300s",
+	.help = "How long the answer to a RCPT may take."),
+    P_DURATION(S, data_timeout, .fallback = "300s",
+	.help = "How long the answer to DATA, and each write of the content, "
+		"may take."),
+    P_DURATION(S, data_dot_timeout, .fallback = "300s",
+	.help = "How long the answer to the content may take. Giving up early "
+		"makes duplicates."),
+    P_DURATION(S, idle_timeout, .fallback = "5s",
+	.help = "How long an idle connection is kept for another message."),
+    P_DURATION(S, system_shutdown_timeout,
+	.shown = "the sum of the MAIL, RCPT, DATA and content timeouts",
+	.help = "How long a session may go on when the router stops."),
+    P_CIDR_LIST(S, prohibited_hosts,
+	.fallback = "127.0.0.0/8, ::1, 0.0.0.0, ::",
+	.help = "Addresses never to connect to. A site that has one of them "
+		"bounces: 550 5.4.4."),
+    P_CIDR_LIST(S, skip_hosts, .fallback = "{}",
+	.help = "Addresses to leave out of a site's."),
+    P_ENUM(S, ip_lookup_strategy, lookup_names, .fallback = "Ipv4AndIpv6",
+	.help = "Which families of addresses to look up, and in which order "
+		"to try them."),
+    P_BOOL(S, use_lmtp, .flags = PARAM_UNSUPPORTED, .fallback = "false",
+	.help = "Whether to speak LMTP. Not supported yet."),
+    P_BOOL(S, enable_pipelining, .fallback = "true",
+	.help = "Whether to send commands in one flight when the peer offers "
+		"PIPELINING."),
+    P_BOOL(S, enable_rset, .fallback = "true",
+	.help = "Whether to send RSET before the second and later messages of "
+		"a connection. After a failed transaction it is always sent."),
+    P_INT(S, consecutive_connection_failures_before_delay, 0, INT64_MAX,
+	.fallback = "100",
+	.help = "After more failures in a row than this, what waits for the "
+		"site is deferred without a try of its own."),
+    P_ENUM(S, reconnect_strategy, reconnect_names,
+	.fallback = "ConnectNextHost",
+	.help = "What to do when a connection is lost while messages wait for "
+		"it."),
+    P_BOOL(S, try_next_host_on_transport_error, .flags = PARAM_UNSUPPORTED,
+	.fallback = "false",
+	.help = "Whether to try a message on the site's next host when a "
+		"connection is lost. Not supported yet."),
+    P_BOOL(S, ignore_8bit_checks, .fallback = "false",
+	.help = "Whether to send 8-bit content and addresses to a peer that "
+		"does not offer to take them."),
+    P_STRING(
+	S, provider_name, .help = "Whose site it is; copied to log records."),
+    P_DURATION(S, refresh_interval, .fallback = "60s",
+	.help = "How long the parameters are used before asking again."),
+    P_ENUM(S, refresh_strategy, refresh_strategy_names, .fallback = "Ttl",
+	.help = "Whether to ask again after refresh_interval, or only when "
+		"the policy changes."),
+    P_NOWHERE("dispatcher_progress_watchdog_timeout", PARAM_DURATION,
+	.flags = PARAM_UNSUPPORTED,
+	.help = "When to abort a delivery that makes no progress. "
+		"Not supported yet."),
+    P_NOWHERE("aggressive_connection_opening", PARAM_BOOL,
+	.flags = PARAM_IGNORED, .fallback = "false",
+	.help = "Ignored: tuning of another engine."),
+    P_NOWHERE("dispatcher_wakeup_strategy", PARAM_STRING,
+	.flags = PARAM_IGNORED, .names = wakeup_names,
+	.help = "Ignored: tuning of another engine."),
+    P_NOWHERE("maintainer_wakeup_strategy", PARAM_STRING,
+	.flags = PARAM_IGNORED, .names = wakeup_names,
+	.help = "Ignored: tuning of another engine."),
+    P_NOWHERE("readyq_pool_name", PARAM_STRING, .flags = PARAM_IGNORED,
+	.help = "Ignored: tuning of another engine."),
+    P_NOWHERE("low_memory_reduction_policy", PARAM_STRING,
+	.flags = PARAM_IGNORED, .names = shrink_names,
+	.help = "Ignored: tuning of another engine."),
+    P_NOWHERE("no_memory_reduction_policy", PARAM_STRING,
+	.flags = PARAM_IGNORED, .names = shrink_names,
+	.help = "Ignored: tuning of another engine."),
+};
+#undef S
+
+_Static_assert(COUNT(specs) <= 128, "the bitmap of given keys is too small");
+
+static bool check(const void *record, struct err *err)
+{
+	const struct egress_path *path = record;
+
+	return param_check_word("ehlo_domain", path->ehlo_domain, err);
+}
+
+const struct param_set egress_path_params = {
+    .name = "make_egress_path",
+    .intro = "How to speak to one site from one source.",
+    .record_size = sizeof(struct egress_path),
+    .specs = specs,
+    .count = COUNT(specs),
+    .check = check,
+};
+
+const struct egress_path *egress_path_defaults(void)
+{
+	static const void *_Atomic slot;
+
+	return param_constant(&egress_path_params, NULL, &slot);
+}

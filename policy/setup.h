@@ -1,0 +1,32 @@
+/*
+ * setup.h - what a policy declared while it loaded and in init
+ *
+ * One per generation of the policy.  lua/ fills it; milter/ and router/ read
+ * it.
+ */
+#ifndef POLICY_SETUP_H
+#define POLICY_SETUP_H
+
+#include "policy/listener.h"
+#include "policy/log_config.h"
+#include "policy/relay.h"
+
+enum local_submission {
+	LOCAL_SUBMISSION_QUEUE,
+	LOCAL_SUBMISSION_LEAVE_TO_MTA,
+	LOCAL_SUBMISSION_REFUSE,
+};
+
+struct policy_setup {
+	struct arena *arena;
+	const struct listener **listeners;    /* in order of declaration */
+	const struct value **listener_values; /* the tables they came from */
+	size_t listener_count;
+	const struct log_config **logs;
+	size_t log_count;
+	enum unlisted_domains unlisted_domains;
+	enum local_submission local_submission;
+	const char *spool_path; /* of the first define_spool; NULL: none */
+};
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * queue_outcome.c - what became of leased recipients
+ *
+ * One transaction for all verdicts and for the messages that they cause.  Rows
+ * that go take their message and content along by triggers.  A crash before the
+ * commit repeats deliveries: a duplicate, never a loss.
+ */
+#include "base/fault.h"
+#include "mail/smtp_reply.h"
+#include "queue/queue_db.h"
+#include "queue/queue_writer.h"
+
+static const struct {
+	const char *event; /* NULL: not worth one */
+	enum sql_statement statement;
+	bool goes;
+} kinds[] = {
+    [VERDICT_DELIVERED] = {"delivered", SQL_SETTLE_GONE, true},
+    [VERDICT_BOUNCED] = {"bounced", SQL_SETTLE_GONE, true},
+    [VERDICT_EXPIRED] = {"expired", SQL_SETTLE_GONE, true},
+    [VERDICT_DEFERRED] = {"deferred", SQL_SETTLE_DEFERRED, false},
+    [VERDICT_RETURNED] = {NULL, SQL_SETTLE_RETURNED, false},
+    [VERDICT_HELD] = {"held", SQL_SETTLE_HELD, false},
+};
+
+/* The last deferral of each queue; most batches have few queues. */
+struct said {
+	int64_t queue;
+	const struct queue_verdict *verdict;
+};
+
+struct settling {
+	struct queue_conn *conn;
+	struct buf reply; /* of the verdict at hand, in one line */
+	struct {
+		struct said *items;
+		size_t count, size;
+	} said;
+	size_t gone;
+};
+
+static const char *reply_line(struct settling *s, const struct queue_verdict *v)
+{
+	buf_reset(&s->reply);
+	if (!v->reply)
+		return NULL;
+	smtp_reply_one_line(&s->reply, v->reply);
+	return buf_str(&s->reply);
+}
+
+static void bind_code(sqlite3_stmt *stmt, int n, const struct queue_verdict *v)
+{
+	if (v->reply && v->reply->code)
+		(void)sqlite3_bind_int(stmt, n, v->reply->code);
+}
+
+/* Mail that is delivered at the first attempt never waited: its log record
+ * says all, and this is most mail. */
+static bool event_wanted(const struct queue_verdict *v)
+{
+	return kinds[v->kind].event &&
+	       (v->kind != VERDICT_DELIVERED || v->attempts > 1);
+}
+
+static bool write_event(struct settling *s, const struct queue_verdict *v,
+    const char *reply, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(s->conn, SQL_EVENT_RECIPIENT, err);
+
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, v->recipient_id);
+	(void)sqlite3_bind_int64(stmt, 2, v->at);
+	queue_bind_text(stmt, 3, kinds[v->kind].event);
+	(void)sqlite3_bind_int(stmt, 4, v->attempts);
+	bind_code(stmt, 5, v);
+	queue_bind_text(stmt, 6, reply);
+	queue_bind_text(stmt, 7, v->source);
+	queue_bind_text(stmt, 8, v->site);
+	queue_bind_text(stmt, 9, v->peer);
+	return queue_run(s->conn, stmt, err);
+}
+
+static void remember(
+    struct settling *s, int64_t queue, const struct queue_verdict *v)
+{
+	for (size_t i = s->said.count; i > 0 && i + 16 > s->said.count; i--)
+		if (s->said.items[i - 1].queue == queue) {
+			s->said.items[i - 1].verdict = v;
+			return;
+		}
+	*ARRAY_ADD(&s->said) = (struct said){queue, v};
+}
+
+static void bind_attempt(
+    sqlite3_stmt *stmt, const struct queue_verdict *v, const char *reply)
+{
+	(void)sqlite3_bind_int(stmt, 3, v->attempts);
+	(void)sqlite3_bind_int64(stmt, 4, v->at);
+	bind_code(stmt, 5, v);
+	queue_bind_text(stmt, 6, reply);
+	queue_bind_text(stmt, 7, v->source);
+	queue_bind_text(stmt, 8, v->site);
+	queue_bind_text(stmt, 9, v->peer);
+}
+
+/* The row goes, or is counted as gone already. */
+static bool settle_gone(struct settling *s, const struct queue_verdict *v,
+    const char *reply, struct err *err)
+{
+	sqlite3_stmt *stmt;
+
+	if (event_wanted(v) && !write_event(s, v, reply, err))
+		return false;
+	stmt = queue_stmt(s->conn, SQL_SETTLE_GONE, err);
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, v->recipient_id);
+	if (!queue_run(s->conn, stmt, err))
+		return false;
+	s->gone += sqlite3_changes(s->conn->db) == 0;
+	return true;
+}
+
+static bool settle_stays(struct settling *s, const struct queue_verdict *v,
+    const char *reply, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(s->conn, kinds[v->kind].statement, err);
+	int64_t queue = 0;
+	enum queue_step step;
+
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, v->recipient_id);
+	if (v->kind == VERDICT_HELD)
+		queue_bind_text(stmt, 2, reply ? reply : "the router gave up");
+	else
+		(void)sqlite3_bind_int64(stmt, 2, v->due_at);
+	if (v->kind != VERDICT_RETURNED)
+		bind_attempt(stmt, v, reply);
+	while ((step = queue_step(s->conn, stmt, err)) == STEP_ROW)
+		queue = sqlite3_column_int64(stmt, 0);
+	if (step == STEP_FAILED)
+		return false;
+	if (!queue) {
+		s->gone++;
+		return true;
+	}
+	if (v->kind == VERDICT_DEFERRED && v->reply)
+		remember(s, queue, v);
+	return !event_wanted(v) || write_event(s, v, reply, err);
+}
+
+static bool write_said(struct settling *s, struct err *err)
+{
+	for (size_t i = 0; i < s->said.count; i++) {
+		const struct queue_verdict *v = s->said.items[i].verdict;
+		sqlite3_stmt *stmt = queue_stmt(s->conn, SQL_QUEUE_SAID, err);
+
+		if (!stmt)
+			return false;
+		(void)sqlite3_bind_int64(stmt, 1, s->said.items[i].queue);
+		(void)sqlite3_bind_int64(stmt, 2, v->at);
+		bind_code(stmt, 3, v);
+		queue_bind_text(stmt, 4, reply_line(s, v));
+		if (!queue_run(s->conn, stmt, err))
+			return false;
+	}
+	return true;
+}
+
+static bool settle_all(struct settling *s, const struct queue_verdict *verdicts,
+    size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct queue_verdict *v = &verdicts[i];
+		const char *reply = reply_line(s, v);
+		bool settled = kinds[v->kind].goes
+				   ? settle_gone(s, v, reply, err)
+				   : settle_stays(s, v, reply, err);
+
+		if (!settled)
+			return false;
+	}
+	return write_said(s, err);
+}
+
+bool queue_settle(struct queue_conn *conn, const struct queue_verdict *verdicts,
+    size_t count, struct message *const *inject, size_t inject_count,
+    bool durable, size_t *gone, struct err *err)
+{
+	struct settling s = {.conn = conn};
+	struct queue_intake intake = {
+	    .messages = (struct message **)(void *)inject,
+	    .count = inject_count,
+	};
+	bool settled = false;
+
+	if (!queue_begin(conn,
+		durable || inject_count ? QUEUE_SYNCED : QUEUE_LATER, err))
+		return false;
+	if (!settle_all(&s, verdicts, count, err) ||
+	    !queue_insert(conn, &intake, NULL, 0, err))
+		goto out;
+	if (FAULT_POINT("outcome.before-commit")) {
+		err_set(err, ERR_TEMP, "outcome.before-commit");
+		goto out;
+	}
+	settled = queue_commit(conn, err);
+out:
+	if (!settled)
+		queue_rollback(conn);
+	if (settled && gone)
+		*gone = s.gone;
+	buf_release(&s.reply);
+	ARRAY_FREE(&s.said);
+	return settled;
+}

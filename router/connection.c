@@ -1,0 +1,329 @@
+/*
+ * connection.c - one connection of a ready queue
+ *
+ * Each message is given to a session as one or more jobs of at most
+ * max_recipients_per_batch recipients.  A recipient comes back by done() with a
+ * reply, by done() with retry_at_once, or by closed() in a job that was never
+ * begun; the latter two go to the front of the ready queue.
+ */
+#include "router/connection.h"
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/xalloc.h"
+#include "router/body.h"
+#include "router/destination.h"
+#include "router/outcome.h"
+#include "router/plan.h"
+#include "router/policy_call.h"
+#include "router/ready_message.h"
+#include "router/ready_queues.h"
+#include "router/router.h"
+
+static struct attempt attempt_of(const struct connection *c,
+    const struct ready_message *rm, const struct session_facts *facts)
+{
+	return ready_queue_attempt(
+	    c->rq, c->plan.path, c->plan.source, rm, facts, c->session_id);
+}
+
+/* ---- jobs ---- */
+
+static struct delivery_job *make_job(
+    struct connection *c, struct ready_message *rm)
+{
+	struct delivery_job *job = ARENA_NEW(rm->arena, struct delivery_job);
+	size_t most = (size_t)c->plan.path->max_recipients_per_batch;
+
+	if (most == 0)
+		most = 1;
+	job->id = rm->m.id;
+	job->sender = rm->m.sender;
+	if (rm->again_count > 0) {
+		job->recipients = rm->again;
+		job->count = rm->again_count < most ? rm->again_count : most;
+		rm->again += job->count;
+		rm->again_count -= job->count;
+	} else {
+		job->recipients = rm->recipients + rm->next;
+		job->count =
+		    rm->count - rm->next < most ? rm->count - rm->next : most;
+		rm->next += job->count;
+	}
+	job->prefix = rm->m.prefix;
+	job->prefix_len = rm->m.prefix_len;
+	job->facts = rm->m.facts;
+	job->body = body_new(c->rq->r, rm, rm->arena);
+	job->arena = rm->arena;
+	job->owner_data = rm;
+	return job;
+}
+
+/* Recipients [from, job->count) of a job wait again. */
+static void wait_again(
+    struct ready_message *rm, struct delivery_job *job, size_t from)
+{
+	size_t count = job->count - from;
+	struct delivery_recipient *all;
+
+	if (count == 0)
+		return;
+	all = ARENA_ARRAY(
+	    rm->arena, struct delivery_recipient, count + rm->again_count);
+	memcpy(all, job->recipients + from, count * sizeof *all);
+	if (rm->again_count > 0)
+		memcpy(all + count, rm->again, rm->again_count * sizeof *all);
+	for (size_t i = 0; i < count; i++) {
+		all[i].reply = (struct smtp_reply){0};
+		all[i].retry_at_once = false;
+	}
+	rm->again = all;
+	rm->again_count += count;
+}
+
+static void refuse(struct connection *c, struct ready_message *rm,
+    const struct smtp_reply *reply)
+{
+	struct attempt attempt = attempt_of(c, rm, NULL);
+
+	list_remove(&rm->link);
+	c->rq->waiting_count--;
+	outcome_report_waiting(c->rq->r->outcomes, rm, reply, &attempt);
+}
+
+static struct delivery_job *next_job(struct connection *c)
+{
+	struct ready_queue *rq = c->rq;
+	struct ready_message *rm;
+	struct delivery_job *job;
+	struct smtp_reply reply;
+
+	if (c->ending || c->generation != rq->generation)
+		return NULL;
+	if (!router_may_start(rq->r)) {
+		ready_queues_hold(rq->owner, rq);
+		return NULL;
+	}
+	while ((rm = ready_queue_first(rq)) != NULL) {
+		if (ready_message_circles(rm, &reply)) {
+			refuse(c, rm, &reply);
+			continue;
+		}
+		job = make_job(c, rm);
+		rq->in_flight++;
+		ready_queue_taken(rq, rm);
+		return job;
+	}
+	return NULL;
+}
+
+/* ---- what the session asks and tells ---- */
+
+static void connected(struct connection *c)
+{
+	if (!c->connecting)
+		return;
+	c->connecting = false;
+	c->rq->connecting--;
+	c->rq->failures = 0;
+	if (!c->rq->proven) {
+		c->rq->proven = true;
+		ready_queue_work(c->rq);
+	}
+}
+
+static struct delivery_job *on_next(void *owner, bool early)
+{
+	struct connection *c = owner;
+	struct delivery_job *job;
+
+	connected(c);
+	job = next_job(c);
+	if (job) {
+		list_remove(&c->idle);
+		if (FAULT_POINT("outcome.delete-before-reply"))
+			outcome_settle_early(
+			    c->rq->r->outcomes, job->owner_data, job);
+		return job;
+	}
+	if (c->generation != c->rq->generation)
+		loop_defer(c->rq->r->loop, &c->release);
+	if (!early) {
+		list_remove(&c->idle);
+		list_add_tail(&c->rq->idle, &c->idle);
+	}
+	return NULL;
+}
+
+/* Those with a reply first, so that each part is one array. */
+static size_t partition(struct delivery_job *job)
+{
+	size_t replied = 0;
+
+	for (size_t i = 0; i < job->count; i++) {
+		struct delivery_recipient t = job->recipients[i];
+
+		if (t.retry_at_once || t.reply.code == 0)
+			continue;
+		job->recipients[i] = job->recipients[replied];
+		job->recipients[replied++] = t;
+	}
+	return replied;
+}
+
+static void on_done(
+    void *owner, struct delivery_job *job, const struct session_facts *facts)
+{
+	struct connection *c = owner;
+	struct ready_message *rm = job->owner_data;
+	struct attempt attempt = attempt_of(c, rm, facts);
+	size_t replied = partition(job);
+
+	c->rq->in_flight--;
+	if (replied < job->count) {
+		wait_again(rm, job, replied);
+		ready_queue_again(c->rq, rm);
+	}
+	outcome_report(
+	    c->rq->r->outcomes, rm, job->recipients, replied, &attempt);
+}
+
+/* Also what ends a connection whose source has changed: deferred, because a
+ * session must not be ended while it asks. */
+static void run_release(struct loop_deferred *d)
+{
+	struct connection *c = CONTAINER_OF(d, struct connection, release);
+
+	if (c->session) {
+		connection_end(c);
+		return;
+	}
+	record_unref(c->path);
+	record_unref(c->source);
+	destination_unref(c->destination);
+	arena_unref(c->arena);
+}
+
+static void on_closed(void *owner, enum session_end end,
+    const struct smtp_reply *reply, const struct session_facts *facts,
+    struct delivery_job *unsent)
+{
+	struct connection *c = owner;
+	struct ready_queue *rq = c->rq;
+
+	if (unsent) {
+		struct ready_message *rm = unsent->owner_data;
+
+		rq->in_flight--;
+		wait_again(rm, unsent, 0);
+		ready_queue_again(rq, rm);
+	}
+	if (c->connecting)
+		rq->connecting--;
+	list_remove(&c->link);
+	list_remove(&c->idle);
+	rq->connection_count--;
+	rq->r->counters.connections--;
+	if (end == SESSION_NO_HOST)
+		ready_queue_failed(rq, reply, facts, c->session_id);
+	else
+		ready_queue_work(rq);
+	c->session = NULL;
+	loop_defer(rq->r->loop, &c->release);
+	router_progress(rq->r);
+}
+
+static const struct session_owner_ops ops = {on_next, on_done, on_closed};
+
+/* ---- opening ---- */
+
+static bool is_local(const struct ip_addr *ip, void *ctx)
+{
+	return local_addr_has(ctx, ip);
+}
+
+static size_t pick(size_t n, void *ctx)
+{
+	return (size_t)random_between(0, (int64_t)n - 1);
+}
+
+static void make_session_id(char out[37])
+{
+	char hex[33];
+
+	random_hex(hex, 16);
+	(void)snprintf(out, 37, "%.8s-%.4s-4%.3s-8%.3s-%.12s", hex, hex + 8,
+	    hex + 13, hex + 17, hex + 20);
+}
+
+bool connection_open(struct ready_queue *rq, struct local_addr *local)
+{
+	struct router *r = rq->r;
+	struct arena *arena = arena_new(2048);
+	struct connection *c = ARENA_NEW(arena, struct connection);
+	struct plan_question q = {
+	    .destination = rq->destination,
+	    .path = ready_queue_path(rq),
+	    .source = rq->source->record,
+	    .is_local = is_local,
+	    .ctx = local,
+	    .feeds = r->options->feeds,
+	    .feed_count = r->options->feed_count,
+	    .pick = pick,
+	};
+	struct candidate *candidates;
+	struct smtp_reply refusal;
+
+	if (!plan_candidates(
+		&q, arena, &candidates, &c->plan.count, &refusal)) {
+		ready_queue_refuse(rq, &refusal);
+		arena_unref(arena);
+		return false;
+	}
+	c->rq = rq;
+	c->arena = arena;
+	c->path = record_ref(rq->path);
+	c->source = record_ref(rq->source);
+	c->destination = destination_ref(rq->destination);
+	c->generation = rq->generation;
+	make_session_id(c->session_id);
+	list_init(&c->idle);
+	loop_deferred_init(&c->release, run_release);
+	c->plan.candidates = candidates;
+	c->plan.path = q.path;
+	c->plan.source = q.source;
+	c->plan.ehlo_name = plan_ehlo_name(q.path, q.source, r->hostname);
+	c->plan.tls = r->tls;
+	c->plan.session_id = c->session_id;
+	list_add_tail(&rq->connections, &c->link);
+	rq->connection_count++;
+	r->counters.connections++;
+	c->connecting = true;
+	rq->connecting++;
+	c->session = smtp_session_start(loop_base(r->loop), &c->plan, &ops, c);
+	return true;
+}
+
+void connection_wake(struct connection *c)
+{
+	list_remove(&c->idle);
+	smtp_session_wake(c->session);
+}
+
+void connection_end(struct connection *c)
+{
+	c->ending = true;
+	list_remove(&c->idle);
+	if (c->session)
+		smtp_session_shutdown(c->session);
+}
+
+void connection_abort(struct connection *c)
+{
+	c->ending = true;
+	list_remove(&c->idle);
+	if (c->session)
+		smtp_session_abort(c->session);
+}

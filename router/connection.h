@@ -1,0 +1,45 @@
+/*
+ * connection.h - one connection of a ready queue: gives it messages, hears what
+ * became of them
+ *
+ * The router's side of a session of deliver.h.  It holds references to the
+ * records that the session was made with, so they may be replaced meanwhile.
+ *
+ * Threads: the loop's.
+ */
+#ifndef ROUTER_CONNECTION_H
+#define ROUTER_CONNECTION_H
+
+#include "deliver/deliver.h"
+#include "net/local_addr.h"
+#include "router/loop.h"
+
+struct ready_message;
+struct ready_queue;
+struct record_ref;
+struct destination;
+
+struct connection {
+	struct list link; /* of the ready queue's connections */
+	struct list idle; /* and, while it has no work, of its idle ones */
+	struct ready_queue *rq;
+	struct arena *arena;
+	struct delivery_plan plan;
+	struct smtp_session *session;
+	struct record_ref *path, *source;
+	struct destination *destination;
+	char session_id[37];
+	unsigned generation; /* of rq's source when it was opened */
+	bool connecting;     /* has not asked for a message yet */
+	bool ending;         /* gets no more messages */
+	struct loop_deferred release;
+};
+
+/* False: the plan has no candidates, and all that waits got that answer. */
+bool connection_open(struct ready_queue *rq, struct local_addr *local) MUST_USE;
+void connection_wake(struct connection *c);
+/* Finishes what it is at, then closes. */
+void connection_end(struct connection *c);
+void connection_abort(struct connection *c);
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * destination.c - the hosts that take the mail of a scheduled queue
+ *
+ * A search asks for all that has to be looked up at once (each entry of
+ * mx_list, or one MX lookup) and puts the answers together when the last has
+ * come.  Answers arrive on the resolver's thread and are posted to the loop.
+ */
+#include "router/destination.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "net/mx.h"
+#include "policy/site_name.h"
+#include "router/router.h"
+
+#define DEADLINE_MS 60000
+/* A list that needs no name looked up, and a failure, are looked at again. */
+#define LITERAL_LIFE_MS 300000
+#define FAILURE_LIFE_MS 5000
+
+struct search {
+	struct loop_item item; /* when nothing has to be looked up */
+	struct router *r;
+	struct destination *d;
+	size_t open; /* answers to come */
+	bool is_mx;
+	destination_done_fn *done;
+	void *ctx;
+};
+
+struct lookup {
+	struct loop_item item;
+	struct search *search;
+	size_t host; /* which of d->hosts it is for */
+	struct mx_result *result;
+};
+
+struct destination *destination_ref(struct destination *d)
+{
+	d->refs++;
+	return d;
+}
+
+void destination_unref(struct destination *d)
+{
+	if (!d || --d->refs > 0)
+		return;
+	for (size_t i = 0; i < d->part_count; i++)
+		arena_unref(d->parts[i]);
+	arena_unref(d->arena);
+}
+
+static struct destination *destination_new(void)
+{
+	struct arena *arena = arena_new(1024);
+	struct destination *d = ARENA_NEW(arena, struct destination);
+
+	d->refs = 1;
+	d->arena = arena;
+	d->site_name = "";
+	d->expires_at = clock_now_ms() + LITERAL_LIFE_MS;
+	return d;
+}
+
+static void keep_part(struct destination *d, struct mx_result *result)
+{
+	invariant(d->part_count < COUNT(d->parts));
+	d->parts[d->part_count++] = result->arena;
+	if (result->expires_at < d->expires_at)
+		d->expires_at = result->expires_at;
+}
+
+/* ---- mx_list ---- */
+
+static const char *list_name(struct destination *d, const struct protocol *p)
+{
+	struct buf name = BUF_INIT;
+	const char *copy;
+
+	buf_addstr(&name, "mx_list:");
+	for (size_t i = 0; i < p->mx_count; i++) {
+		if (i > 0)
+			buf_addch(&name, ',');
+		buf_addstr(&name, p->mx_list[i].label);
+	}
+	copy = arena_strdup(d->arena, buf_str(&name));
+	buf_release(&name);
+	return copy;
+}
+
+static void take_host(struct search *s, size_t host, struct mx_result *result)
+{
+	struct destination_host *h = &s->d->hosts[host];
+
+	keep_part(s->d, result);
+	if (result->status == MX_OK && result->count > 0) {
+		h->addresses = result->hosts[0].addresses;
+		h->address_count = result->hosts[0].address_count;
+		return;
+	}
+	diag_warn("mx_list: %s: %s: skipped", h->name, result->why);
+	if (s->d->expires_at > clock_now_ms() + FAILURE_LIFE_MS)
+		s->d->expires_at = clock_now_ms() + FAILURE_LIFE_MS;
+}
+
+static void finish_list(struct destination *d)
+{
+	size_t addresses = 0;
+
+	for (size_t i = 0; i < d->count; i++)
+		addresses += d->hosts[i].path ? 1 : d->hosts[i].address_count;
+	if (addresses == 0)
+		d->why = "no entry of mx_list has an address";
+}
+
+/* ---- MX ---- */
+
+static void take_mx(struct search *s, struct mx_result *result)
+{
+	struct destination *d = s->d;
+	struct site_host *names;
+
+	keep_part(d, result);
+	if (result->status == MX_NULL) {
+		d->is_null = true;
+		return;
+	}
+	if (result->status != MX_OK) {
+		d->why = result->why;
+		d->expires_at = clock_now_ms() + FAILURE_LIFE_MS;
+		return;
+	}
+	d->count = result->count;
+	d->hosts = ARENA_ARRAY(d->arena, struct destination_host, d->count);
+	names = ARENA_ARRAY(d->arena, struct site_host, d->count);
+	for (size_t i = 0; i < d->count; i++) {
+		const struct mx_host *h = &result->hosts[i];
+
+		d->hosts[i] = (struct destination_host){.name = h->name,
+		    .preference = h->preference,
+		    .port = h->port,
+		    .addresses = h->addresses,
+		    .address_count = h->address_count};
+		/* The port is part of the last label (12.3). */
+		names[i].name =
+		    h->port && !result->is_literal
+			? arena_printf(d->arena, "%s:%u", h->name, h->port)
+			: h->name;
+		names[i].preference = h->preference;
+	}
+	d->site_name = site_name(names, d->count, d->arena);
+}
+
+/* ---- */
+
+static void finish(struct search *s)
+{
+	int64_t least = router_until(clock_now_ms(), 0);
+
+	if (!s->is_mx)
+		finish_list(s->d);
+	if (s->d->expires_at < least)
+		s->d->expires_at = least;
+	s->done(s->d, s->ctx);
+	free(s);
+}
+
+static void run_finish(struct loop_item *item)
+{
+	finish(CONTAINER_OF(item, struct search, item));
+}
+
+static void run_lookup(struct loop_item *item)
+{
+	struct lookup *lookup = CONTAINER_OF(item, struct lookup, item);
+	struct search *s = lookup->search;
+
+	if (s->is_mx)
+		take_mx(s, lookup->result);
+	else
+		take_host(s, lookup->host, lookup->result);
+	free(lookup);
+	if (--s->open == 0)
+		finish(s);
+}
+
+static void on_resolver_thread(struct mx_result *result, void *ctx)
+{
+	struct lookup *lookup = ctx;
+
+	lookup->result = result;
+	loop_post(lookup->search->r->loop, &lookup->item);
+}
+
+static struct lookup *lookup_new(struct search *s, size_t host)
+{
+	struct lookup *lookup = xcalloc(1, sizeof *lookup);
+
+	lookup->item.run = run_lookup;
+	lookup->search = s;
+	lookup->host = host;
+	s->open++;
+	return lookup;
+}
+
+static void search_list(struct search *s, const struct protocol *p)
+{
+	struct destination *d = s->d;
+
+	d->is_list = d->is_exempt = true;
+	d->site_name = list_name(d, p);
+	d->count = p->mx_count;
+	d->hosts = ARENA_ARRAY(d->arena, struct destination_host, d->count);
+	s->open = 1; /* so that no answer finishes it before all are asked */
+	for (size_t i = 0; i < d->count; i++) {
+		const struct mx_entry *e = &p->mx_list[i];
+		struct destination_host *h = &d->hosts[i];
+
+		h->name = arena_strdup(d->arena, e->name);
+		h->path = arena_strdup(d->arena, e->path);
+		h->port = e->port;
+		if (e->path)
+			continue;
+		if (e->ip.family) {
+			h->addresses =
+			    arena_memdup(d->arena, &e->ip, sizeof e->ip);
+			h->address_count = 1;
+		} else if (d->part_count + s->open <= COUNT(d->parts)) {
+			mx_lookup_host(s->r->resolver, e->host,
+			    clock_now_ms() + DEADLINE_MS, on_resolver_thread,
+			    lookup_new(s, i));
+		}
+	}
+	if (--s->open == 0)
+		loop_post(s->r->loop, &s->item);
+}
+
+void destination_resolve(struct router *r, const struct protocol *protocol,
+    const char *domain, bool is_routing_domain, destination_done_fn *done,
+    void *ctx)
+{
+	struct search *s = xcalloc(1, sizeof *s);
+
+	s->item.run = run_finish;
+	s->r = r;
+	s->d = destination_new();
+	s->done = done;
+	s->ctx = ctx;
+	if (protocol->mx_count > 0) {
+		search_list(s, protocol);
+		return;
+	}
+	s->is_mx = true;
+	s->d->is_exempt = is_routing_domain;
+	mx_lookup(r->resolver, domain, clock_now_ms() + DEADLINE_MS,
+	    on_resolver_thread, lookup_new(s, 0));
+}

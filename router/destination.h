@@ -1,0 +1,55 @@
+/*
+ * destination.h - the hosts that take the mail of a scheduled queue
+ *
+ * From mx_list, or from the MX records of the (routing) domain: hosts with
+ * addresses, and the site name that goes with the set (policy language, 12.1,
+ * 12.2).  plan.h makes a connection's candidates from it.
+ *
+ * Ownership: counted; the loop's only.
+ * Threads:   the loop's.
+ */
+#ifndef ROUTER_DESTINATION_H
+#define ROUTER_DESTINATION_H
+
+#include "base/ip.h"
+#include "mail/smtp_reply.h"
+#include "policy/queue_config.h"
+
+struct router;
+
+struct destination_host {
+	const char *name; /* for records and certificates */
+	const char *path; /* a unix socket; the rest is unset */
+	int preference;
+	uint16_t port; /* 0: none given */
+	const struct ip_addr *addresses;
+	size_t address_count;
+};
+
+struct destination {
+	int refs;
+	struct arena *arena;
+	struct arena *parts[32]; /* answers whose addresses are pointed to */
+	size_t part_count;
+	const char *site_name;
+	struct destination_host *hosts; /* mx_list: as listed; MX: preference */
+	size_t count;
+	bool is_list;   /* mx_list: no shuffling */
+	bool is_exempt; /* the policy named it: the rule about our own addresses
+			   covers only services that feed us */
+	bool is_null;   /* RFC 7505 */
+	const char *why;    /* not NULL: no host can be had, for now */
+	int64_t expires_at; /* clock_now_ms */
+};
+
+struct destination *destination_ref(struct destination *d);
+void destination_unref(struct destination *d); /* NULL is fine */
+
+typedef void destination_done_fn(struct destination *d, void *ctx);
+/* `domain` may carry a port.  done() is called later, never from here, and owns
+ * a reference. */
+void destination_resolve(struct router *r, const struct protocol *protocol,
+    const char *domain, bool is_routing_domain, destination_done_fn *done,
+    void *ctx);
+
+#endif

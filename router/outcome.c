@@ -1,0 +1,480 @@
+/*
+ * outcome.c - what became of an attempt: record, then row
+ *
+ * Group commit: outcomes are added to the open batch, which is given away when
+ * it is full or LINGER_MS old.  At ROUTER_UNSETTLED_MOST outcomes that are not
+ * committed the router holds (HOLD_BACKLOG) until half of them are, so that a
+ * slow disk slows deliveries and does not pile up duplicates to be.
+ */
+#include "router/outcome.h"
+
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "mail/syslog_line.h"
+#include "policy/queue_config.h"
+#include "policy/retry.h"
+#include "router/outcome_batch.h"
+#include "router/router.h"
+#include "router/scheduled_queue.h"
+
+#define BATCH_MOST 256
+#define LINGER_MS 4
+
+struct outcomes {
+	struct router *r;
+	struct outcome_batch *open; /* NULL: none */
+	struct loop_timer *linger;
+	size_t unsettled;         /* in open and in batches under way */
+	struct buf line, headers; /* kept, to spare allocations */
+	struct {
+		const char **items;
+		size_t count, size;
+	} addresses;
+	struct {
+		size_t *items;
+		size_t count, size;
+	} groups;
+};
+
+enum outcome_kind outcome_classify(const struct smtp_reply *reply)
+{
+	if (reply->code >= 200 && reply->code <= 299)
+		return OUTCOME_DELIVERED;
+	/* 503 after a reply was lost in a pipeline says nothing about the
+	 * message (policy language, 12.8). */
+	if (reply->code >= 500 && reply->code <= 599 && reply->code != 503)
+		return OUTCOME_BOUNCED;
+	return OUTCOME_TRANSIENT;
+}
+
+static bool same_reply(const struct smtp_reply *a, const struct smtp_reply *b)
+{
+	if (a->code != b->code ||
+	    memcmp(a->enhanced, b->enhanced, sizeof a->enhanced) != 0)
+		return false;
+	return (a->text == b->text || str_eq(a->text, b->text)) &&
+	       (a->command == b->command || str_eq(a->command, b->command));
+}
+
+void outcome_group(
+    const struct delivery_recipient *recipients, size_t count, size_t *groups)
+{
+	for (size_t i = 0; i < count; i++) {
+		groups[i] = i;
+		for (size_t j = 0; j < i; j++)
+			if (groups[j] == j && same_reply(&recipients[i].reply,
+						  &recipients[j].reply)) {
+				groups[i] = j;
+				break;
+			}
+	}
+}
+
+/* ---- batches ---- */
+
+static void batch_done(struct outcome_batch *batch, void *ctx)
+{
+	struct outcomes *o = ctx;
+
+	o->unsettled -= outcome_batch_count(batch);
+	if (o->unsettled < ROUTER_UNSETTLED_MOST / 2)
+		router_release(o->r, HOLD_BACKLOG);
+	router_progress(o->r);
+}
+
+void outcomes_flush(struct outcomes *o)
+{
+	struct outcome_batch *batch = o->open;
+
+	if (!batch)
+		return;
+	o->open = NULL;
+	outcome_batch_submit(batch);
+}
+
+static void on_linger(void *ctx)
+{
+	outcomes_flush(ctx);
+}
+
+static struct outcome_batch *open_batch(struct outcomes *o)
+{
+	if (!o->open) {
+		o->open = outcome_batch_new(o->r, batch_done, o);
+		loop_timer_set(o->linger, LINGER_MS);
+	}
+	return o->open;
+}
+
+static void add(struct outcomes *o, struct ready_message *rm,
+    const struct queue_verdict *verdict)
+{
+	outcome_batch_add(open_batch(o), rm, verdict);
+	o->unsettled++;
+	if (o->unsettled >= ROUTER_UNSETTLED_MOST)
+		router_hold(
+		    o->r, HOLD_BACKLOG, "outcomes wait to be committed");
+	if (outcome_batch_count(o->open) >= BATCH_MOST)
+		outcomes_flush(o);
+}
+
+/* ---- retries ---- */
+
+/* Uniform in [0, 1), and the same for all recipients of a message that have
+ * come equally far: they stay together and share a transaction again. */
+static double chance_of(
+    const struct ready_message *rm, const struct ready_recipient *info)
+{
+	uint32_t hash = 2166136261U ^ (uint32_t)info->attempts;
+
+	for (const char *p = rm->m.id; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619U;
+	hash ^= hash >> 15;
+	hash *= 2246822519U;
+	hash ^= hash >> 13;
+	return (double)hash / 4294967296.0;
+}
+
+/* False: it expires instead. */
+static bool retry(struct outcomes *o, const struct ready_message *rm,
+    const struct ready_recipient *info, const struct attempt *attempt,
+    int64_t now, struct queue_verdict *verdict)
+{
+	const struct queue_config *config = scheduled_queue_config(rm->sq);
+	struct retry_question q = {
+	    .attempts = info->attempts,
+	    .now = now,
+	    .created_at = rm->m.created_ms / 1000,
+	    .expires_at = info->expires,
+	    .chance = chance_of(rm, info),
+	};
+	struct retry_answer answer = attempt->maildir
+					 ? retry_soon(config, &q)
+					 : retry_after_failure(config, &q);
+
+	verdict->due_at = answer.due_at;
+	verdict->attempts = (int)answer.attempts;
+	return !answer.expired;
+}
+
+/* ---- records ---- */
+
+static void write_record(struct outcomes *o, enum log_type type,
+    const struct ready_message *rm, const char *const *addresses, size_t count,
+    const struct smtp_reply *reply, int attempts, const struct attempt *a)
+{
+	const struct session_facts *facts = a->facts;
+	struct log_record record = {
+	    .type = type,
+	    .id = rm->m.id,
+	    .sender = rm->m.sender.address.email,
+	    .queue = rm->sq->name,
+	    .site = a->site,
+	    .recipients = addresses,
+	    .recipient_count = count,
+	    .size = ready_message_size(rm),
+	    .response = *reply,
+	    .event_ms = clock_unix_ms(),
+	    .created_ms = rm->m.created_ms,
+	    .num_attempts = attempts,
+	    .egress_pool = a->pool,
+	    .egress_source = a->source,
+	    .delivery_protocol = a->protocol,
+	    .reception_protocol = rm->m.reception_protocol,
+	    .provider_name = a->provider_name,
+	    .session_id = a->session_id,
+	};
+	char ip[IP_TEXT];
+	struct meta *meta = NULL;
+
+	if (!record.provider_name)
+		record.provider_name =
+		    scheduled_queue_config(rm->sq)->provider_name;
+	if (facts && facts->peer_name) {
+		record.peer_name = facts->peer_name;
+		record.peer_addr =
+		    facts->peer_ip.family ? ip_print(ip, &facts->peer_ip) : "";
+		record.tls_cipher = facts->tls_cipher;
+		record.tls_protocol_version = facts->tls_version;
+		record.tls_peer_subject_name = facts->tls_peer_subject;
+	}
+	if (facts && facts->source_address[0])
+		record.source_address = facts->source_address;
+	if (o->r->log_meta && rm->m.meta_json) {
+		meta = meta_parse_json(
+		    rm->m.meta_json, strlen(rm->m.meta_json), NULL);
+		record.meta = meta;
+	}
+	if (o->r->log_headers) {
+		buf_reset(&o->headers);
+		buf_add(&o->headers, rm->m.prefix, rm->m.prefix_len);
+		if (rm->m.inline_content)
+			buf_add(&o->headers, rm->m.inline_content,
+			    (size_t)rm->m.facts.header_size);
+		else
+			buf_add(&o->headers, rm->header, rm->header_len);
+		record.header_block = buf_str(&o->headers);
+		record.header_len = o->headers.len;
+	}
+	log_batch_add(outcome_batch_log(open_batch(o)), &record);
+	meta_free(meta);
+}
+
+static const struct outcome_text {
+	enum log_type type;
+	const char *status; /* as Postfix says it */
+} texts[] = {
+    [OUTCOME_DELIVERED] = {LOG_DELIVERY, "sent"},
+    [OUTCOME_TRANSIENT] = {LOG_TRANSIENT_FAILURE, "deferred"},
+    [OUTCOME_BOUNCED] = {LOG_BOUNCE, "bounced"},
+};
+
+static void say(struct outcomes *o, const struct ready_message *rm,
+    const char *address, const char *status, const struct smtp_reply *reply,
+    const char *relay)
+{
+	if (diag_level() > DIAG_INFO)
+		return;
+	buf_reset(&o->line);
+	syslog_line_outcome(&o->line, rm->m.id, address, relay,
+	    clock_unix_ms() - rm->m.created_ms, status, reply);
+	outcome_batch_line(open_batch(o), &o->line);
+}
+
+/* "host[ip]:port", NULL when nobody was spoken to. */
+static const char *relay_text(
+    const struct session_facts *facts, char *out, size_t size)
+{
+	char ip[IP_TEXT];
+
+	if (!facts || !facts->peer_name)
+		return NULL;
+	if (facts->peer_ip.family)
+		(void)snprintf(out, size, "%s[%s]:%u", facts->peer_name,
+		    ip_print(ip, &facts->peer_ip), facts->peer_port);
+	else
+		(void)snprintf(out, size, "%s", facts->peer_name);
+	return out;
+}
+
+/* ---- one recipient ---- */
+
+static struct ready_recipient *info_of(
+    struct ready_message *rm, const struct delivery_recipient *recipient)
+{
+	invariant(recipient->recipient_id >= 0 &&
+		  (size_t)recipient->recipient_id < rm->count);
+	return &rm->info[recipient->recipient_id];
+}
+
+static void expire(struct outcomes *o, struct ready_message *rm,
+    const struct delivery_recipient *recipient, int attempts,
+    const struct attempt *attempt, struct queue_verdict *verdict)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct smtp_reply *reply = ARENA_NEW(arena, struct smtp_reply);
+	const char *address = recipient->who.address.email;
+
+	*reply = smtp_reply_make(arena, 551, "5.4.7",
+	    "message expired: its next attempt would be past its lifetime; "
+	    "last reply: %d %.300s",
+	    recipient->reply.code, recipient->reply.text);
+	write_record(o, LOG_EXPIRATION, rm, &address, 1, reply, attempts,
+	    &(struct attempt){.site = attempt->site,
+		.pool = attempt->pool,
+		.source = attempt->source});
+	verdict->kind = VERDICT_EXPIRED;
+	verdict->reply = reply;
+	o->r->counters.expired++;
+	say(o, rm, address, "expired", reply, NULL);
+}
+
+static void report_one(struct outcomes *o, struct ready_message *rm,
+    struct delivery_recipient *recipient, const struct attempt *attempt,
+    const char *relay)
+{
+	struct ready_recipient *info = info_of(rm, recipient);
+	enum outcome_kind kind = outcome_classify(&recipient->reply);
+	struct outcome_batch *batch = open_batch(o);
+	int64_t now = clock_unix();
+	struct queue_verdict verdict = {
+	    .recipient_id = info->row,
+	    .due_at = info->due_at,
+	    .attempts = info->attempts + 1,
+	    .reply = &recipient->reply,
+	    .source = outcome_batch_text(batch, attempt->source),
+	    .site = outcome_batch_text(batch, attempt->site),
+	    .peer =
+		relay ? arena_strdup(outcome_batch_arena(batch), relay) : NULL,
+	    .at = now,
+	};
+
+	if (info->settled_early)
+		return;
+	say(o, rm, recipient->who.address.email, texts[kind].status,
+	    &recipient->reply, relay);
+	switch (kind) {
+	case OUTCOME_DELIVERED:
+		verdict.kind = VERDICT_DELIVERED;
+		o->r->counters.delivered++;
+		break;
+	case OUTCOME_BOUNCED:
+		verdict.kind = VERDICT_BOUNCED;
+		o->r->counters.bounced++;
+		break;
+	case OUTCOME_TRANSIENT:
+		verdict.kind = VERDICT_DEFERRED;
+		if (!retry(o, rm, info, attempt, now, &verdict))
+			expire(o, rm, recipient, info->attempts, attempt,
+			    &verdict);
+		else
+			o->r->counters.deferred++;
+		break;
+	}
+	add(o, rm, &verdict);
+}
+
+/* ---- public ---- */
+
+struct outcomes *outcomes_new(struct router *r)
+{
+	struct outcomes *o = xcalloc(1, sizeof *o);
+
+	o->r = r;
+	o->linger = loop_timer_new(r->loop, on_linger, o);
+	return o;
+}
+
+void outcomes_free(struct outcomes *o)
+{
+	if (!o)
+		return;
+	loop_timer_free(o->linger);
+	buf_release(&o->line);
+	buf_release(&o->headers);
+	ARRAY_FREE(&o->addresses);
+	ARRAY_FREE(&o->groups);
+	free(o);
+}
+
+void outcome_report(struct outcomes *o, struct ready_message *rm,
+    struct delivery_recipient *recipients, size_t count,
+    const struct attempt *attempt)
+{
+	char relay_buf[512];
+	const char *relay =
+	    relay_text(attempt->facts, relay_buf, sizeof relay_buf);
+
+	o->groups.count = 0;
+	for (size_t i = 0; i < count; i++)
+		*ARRAY_ADD(&o->groups) = i;
+	if (count > 1)
+		outcome_group(recipients, count, o->groups.items);
+	for (size_t i = 0; i < count; i++) {
+		if (o->groups.items[i] != i)
+			continue;
+		o->addresses.count = 0;
+		for (size_t j = i; j < count; j++)
+			if (o->groups.items[j] == i)
+				*ARRAY_ADD(&o->addresses) =
+				    recipients[j].who.address.email;
+		write_record(o,
+		    texts[outcome_classify(&recipients[i].reply)].type, rm,
+		    o->addresses.items, o->addresses.count,
+		    &recipients[i].reply, info_of(rm, &recipients[i])->attempts,
+		    attempt);
+	}
+	/* A batch is closed only by add(), so record and verdict of the same
+	 * recipient may part only when it is full: then the record goes first,
+	 * which is the order that we promise. */
+	for (size_t i = 0; i < count; i++)
+		report_one(o, rm, &recipients[i], attempt, relay);
+}
+
+/* Takes all that is not in a job; a run of recipients at a time. */
+static size_t take_waiting(
+    struct ready_message *rm, struct delivery_recipient **out)
+{
+	size_t count;
+
+	if (rm->again_count) {
+		count = rm->again_count;
+		*out = rm->again;
+		rm->again_count = 0;
+	} else {
+		count = rm->count - rm->next;
+		*out = rm->recipients + rm->next;
+		rm->next = rm->count;
+	}
+	return count;
+}
+
+void outcome_report_waiting(struct outcomes *o, struct ready_message *rm,
+    const struct smtp_reply *reply, const struct attempt *attempt)
+{
+	struct delivery_recipient *recipients;
+	struct smtp_reply copy = smtp_reply_copy(rm->arena, reply);
+	size_t count;
+
+	while ((count = take_waiting(rm, &recipients)) > 0) {
+		for (size_t i = 0; i < count; i++)
+			recipients[i].reply = copy;
+		outcome_report(o, rm, recipients, count, attempt);
+	}
+}
+
+static void settle_waiting(
+    struct outcomes *o, struct ready_message *rm, enum queue_verdict_kind kind)
+{
+	struct delivery_recipient *recipients;
+	size_t count;
+
+	while ((count = take_waiting(rm, &recipients)) > 0)
+		for (size_t i = 0; i < count; i++) {
+			struct ready_recipient *info =
+			    info_of(rm, &recipients[i]);
+
+			add(o, rm,
+			    &(struct queue_verdict){.recipient_id = info->row,
+				.kind = kind,
+				.due_at = info->due_at,
+				.attempts = info->attempts,
+				.at = clock_unix()});
+		}
+}
+
+void outcome_return_waiting(struct outcomes *o, struct ready_message *rm)
+{
+	o->r->counters.returned += (int64_t)ready_message_waiting(rm);
+	settle_waiting(o, rm, VERDICT_RETURNED);
+}
+
+void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
+{
+	settle_waiting(o, rm, VERDICT_DELIVERED);
+}
+
+void outcome_settle_early(
+    struct outcomes *o, struct ready_message *rm, struct delivery_job *job)
+{
+	for (size_t i = 0; i < job->count; i++) {
+		struct ready_recipient *info = info_of(rm, &job->recipients[i]);
+
+		info->settled_early = true;
+		add(o, rm,
+		    &(struct queue_verdict){.recipient_id = info->row,
+			.kind = VERDICT_DELIVERED,
+			.at = clock_unix()});
+		/* The job still needs it; the bug may leak. */
+		rm->unsettled++;
+	}
+}
+
+size_t outcomes_unsettled(const struct outcomes *o)
+{
+	return o->unsettled;
+}

@@ -1,0 +1,64 @@
+/*
+ * outcome.h - what became of an attempt: record, then row
+ *
+ * Every attempt ends here, with a reply for each recipient: the peer's or one
+ * of ours.  Replies are classified (policy language, 12.8), retries computed,
+ * log records made, one for recipients with the same reply.  Outcomes are
+ * collected into batches; the log thread writes a batch's records and reports;
+ * only then the queue writer settles its rows.  kill -9 in between delivers
+ * again; nothing can lose a message or its record.
+ *
+ * Threads: the loop's.
+ */
+#ifndef ROUTER_OUTCOME_H
+#define ROUTER_OUTCOME_H
+
+#include "deliver/deliver.h"
+#include "router/ready_message.h"
+
+struct router;
+struct outcomes;
+
+enum outcome_kind { OUTCOME_DELIVERED, OUTCOME_TRANSIENT, OUTCOME_BOUNCED };
+
+/* 2xx delivered; 3xx, 4xx, 503 and what is no reply transient; other 5xx
+ * bounced. */
+enum outcome_kind outcome_classify(const struct smtp_reply *reply);
+
+/* groups[i]: the index of the first recipient with the same reply as i. */
+void outcome_group(
+    const struct delivery_recipient *recipients, size_t count, size_t *groups);
+
+/* How it was tried, for records and for v_why.  NULL: not known, not used. */
+struct attempt {
+	const char *site, *pool, *source;
+	const char *protocol; /* "ESMTP", "LMTP", "Maildir" */
+	const char *provider_name, *session_id;
+	const struct session_facts *facts;
+	/* A transient failure comes back in 60 +- 30 s and counts for nothing
+	 * (policy language, 13). */
+	bool maildir;
+};
+
+struct outcomes *outcomes_new(struct router *r) MUST_USE;
+void outcomes_free(struct outcomes *o);
+/* Recipients of rm that have been attempted; each has a reply. */
+void outcome_report(struct outcomes *o, struct ready_message *rm,
+    struct delivery_recipient *recipients, size_t count,
+    const struct attempt *attempt);
+/* The same reply for every recipient of rm that is not in a job. */
+void outcome_report_waiting(struct outcomes *o, struct ready_message *rm,
+    const struct smtp_reply *reply, const struct attempt *attempt);
+/* Gives back what is not in a job, as if it had never been leased. */
+void outcome_return_waiting(struct outcomes *o, struct ready_message *rm);
+/* The row goes without a record: the queue `null` (policy language, 10.5). */
+void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm);
+/* The planted bug outcome.delete-before-reply. */
+void outcome_settle_early(
+    struct outcomes *o, struct ready_message *rm, struct delivery_job *job);
+/* Recipients whose outcome is known and not committed yet. */
+size_t outcomes_unsettled(const struct outcomes *o);
+/* Do not wait for more. */
+void outcomes_flush(struct outcomes *o);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * policy_call.c - ask the policy for a configuration record
+ */
+#include "router/policy_call.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "lua/script.h"
+#include "router/router.h"
+
+#define POLICY_CALLS_MOST 64
+#define DEADLINE_MS 10000
+
+struct policy_call {
+	struct loop_item item;
+	struct list link; /* waits for its turn */
+	struct router *r;
+	struct script_policy *policy; /* the generation that it was asked of */
+	struct script_call *call;
+	const char *event;
+	const struct param_set *set;
+	policy_answer_fn *answer;
+	void *ctx;
+};
+
+struct record_ref *record_ref(struct record_ref *ref)
+{
+	ref->refs++;
+	return ref;
+}
+
+void record_unref(struct record_ref *ref)
+{
+	if (!ref || --ref->refs > 0)
+		return;
+	arena_unref(ref->arena);
+	free(ref);
+}
+
+struct record_ref *record_builtin(const void *record)
+{
+	struct record_ref *ref = xcalloc(1, sizeof *ref);
+
+	ref->refs = 1;
+	ref->record = record;
+	return ref;
+}
+
+static void start_waiting(struct router *r);
+
+/* The constructors mark what they return; a plain table is taken, too (D5). */
+static bool parse(
+    struct policy_call *pc, struct record_ref **out, struct err *err)
+{
+	const struct value *v = script_call_result(pc->call);
+	struct record_ref *ref;
+	void *record;
+
+	if (v->type != VALUE_MAP)
+		return err_set(err, ERR_CONFIG, "returned a %s, not kumo.%s{}",
+		    value_type_name(v->type), pc->set->name);
+	if (v->kind && !str_eq(v->kind, pc->set->name))
+		return err_set(err, ERR_CONFIG,
+		    "returned kumo.%s{}, not "
+		    "kumo.%s{}",
+		    v->kind, pc->set->name);
+	ref = xcalloc(1, sizeof *ref);
+	ref->refs = 1;
+	ref->arena = arena_new(pc->set->record_size + 512);
+	record = arena_alloc(ref->arena, pc->set->record_size);
+	ref->record = record;
+	if (!param_parse(pc->set, v, ref->arena, record, err)) {
+		record_unref(ref);
+		return false;
+	}
+	*out = ref;
+	return true;
+}
+
+static void answer(struct policy_call *pc)
+{
+	struct record_ref *ref = NULL;
+	struct err err = {0};
+	const struct script_reject *reject;
+
+	switch (script_call_outcome(pc->call)) {
+	case SCRIPT_NO_HANDLER:
+		pc->answer(NULL, NULL, pc->ctx);
+		return;
+	case SCRIPT_VALUE:
+		if (script_call_result(pc->call)->type == VALUE_NIL) {
+			pc->answer(NULL, NULL, pc->ctx);
+			return;
+		}
+		(void)parse(pc, &ref, &err);
+		break;
+	case SCRIPT_REJECTED:
+		reject = script_call_reject(pc->call);
+		(void)err_set(&err, ERR_CONFIG, "kumo.reject(%d, \"%s\")",
+		    reject->code, reject->message ? reject->message : "");
+		break;
+	case SCRIPT_ERROR:
+	case SCRIPT_EXPIRED:
+		(void)err_set(
+		    &err, ERR_CONFIG, "%s", script_call_error(pc->call));
+		break;
+	}
+	if (!ref) {
+		const char *where = script_call_where(pc->call);
+
+		(void)err_prefix(&err, "%s", pc->event);
+		if (where && where[0])
+			(void)err_prefix(&err, "%s", where);
+		diag_error("policy: %s", err.text);
+	}
+	pc->answer(ref, ref ? NULL : &err, pc->ctx);
+}
+
+static void run_answer(struct loop_item *item)
+{
+	struct policy_call *pc = CONTAINER_OF(item, struct policy_call, item);
+	struct router *r = pc->r;
+
+	r->policy_calls_out--;
+	answer(pc);
+	script_call_free(pc->call);
+	script_policy_unref(pc->policy);
+	free(pc);
+	start_waiting(r);
+}
+
+static void on_lua_thread(struct script_call *call, void *ctx)
+{
+	struct policy_call *pc = ctx;
+
+	loop_post(pc->r->loop, &pc->item);
+}
+
+static void start_waiting(struct router *r)
+{
+	while (r->policy_calls_out < POLICY_CALLS_MOST &&
+	       !list_empty(&r->policy_calls_waiting)) {
+		struct policy_call *pc = LIST_ITEM(
+		    r->policy_calls_waiting.next, struct policy_call, link);
+
+		list_remove(&pc->link);
+		r->policy_calls_out++;
+		script_call_submit(
+		    pc->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, pc);
+	}
+}
+
+static void run_unhandled(struct loop_item *item)
+{
+	struct policy_call *pc = CONTAINER_OF(item, struct policy_call, item);
+
+	pc->answer(NULL, NULL, pc->ctx);
+	free(pc);
+}
+
+void policy_ask(struct router *r, const char *event,
+    const struct param_set *set, const char *const *args, size_t arg_count,
+    policy_answer_fn *answer_fn, void *ctx)
+{
+	struct policy_call *pc = xcalloc(1, sizeof *pc);
+
+	pc->r = r;
+	pc->event = event;
+	pc->set = set;
+	pc->answer = answer_fn;
+	pc->ctx = ctx;
+	if (!script_policy_handles(r->policy, event)) {
+		pc->item.run = run_unhandled;
+		loop_post(r->loop, &pc->item);
+		return;
+	}
+	pc->item.run = run_answer;
+	pc->policy = script_policy_ref(r->policy);
+	pc->call = script_call_new(r->policy, event);
+	for (size_t i = 0; i < arg_count; i++)
+		script_arg_string(pc->call, args[i]);
+	list_add_tail(&r->policy_calls_waiting, &pc->link);
+	start_waiting(r);
+}

@@ -1,0 +1,75 @@
+/*
+ * ready_message.h - a leased message and those recipients of it that are due
+ *
+ * Made by the queue writer thread from a lease, given to the loop, and kept
+ * until the last of its recipients is settled.  All that it holds is in one
+ * arena of its own, so that a message that waits for a dead destination keeps
+ * nothing else in memory.
+ *
+ * Small content comes along (m.inline_content) as long as ROUTER_INLINE_MOST
+ * allows; else it is read in chunks when its turn comes (body.h).
+ *
+ * Threads: the loop's once it was handed over.
+ */
+#ifndef ROUTER_READY_MESSAGE_H
+#define ROUTER_READY_MESSAGE_H
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "deliver/deliver.h"
+#include "queue/queue.h"
+
+struct router;
+struct scheduled_queue;
+
+/* What the queue knows of a recipient; recipients[i].recipient_id is i. */
+struct ready_recipient {
+	int64_t row;
+	int64_t due_at;
+	int64_t expires; /* unix seconds; 0: the queue's max_age decides */
+	int attempts;    /* before this one */
+	/* The planted bug outcome.delete-before-reply was here. */
+	bool settled_early;
+};
+
+struct ready_message {
+	struct list link; /* in a ready queue; else alone */
+	struct arena *arena;
+	struct scheduled_queue *sq; /* outlives us: it counts us */
+	struct queue_message m;
+	struct delivery_recipient *recipients;
+	struct ready_recipient *info;
+	size_t count;
+	size_t next;      /* recipients before it went into a job */
+	size_t unsettled; /* recipients whose row we hold */
+	/* Recipients that a peer wants in a transaction of their own (452). */
+	struct delivery_recipient *again;
+	size_t again_count;
+	int64_t inline_bytes;
+	/* The content's header block when a logger wants it and the content is
+	 * not at hand; NULL: see m.inline_content. */
+	const char *header;
+	size_t header_len;
+};
+
+/* leases[0..count) are recipients of one message.  inline_bytes: see router.h.
+ * On the writer's thread. */
+struct ready_message *ready_message_new(const struct queue_lease *leases,
+    size_t count, struct scheduled_queue *sq, atomic_llong *inline_bytes)
+    MUST_USE;
+/* For log records; `bytes` is the beginning of the content. */
+void ready_message_keep_header(
+    struct ready_message *rm, const char *bytes, size_t len);
+void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes);
+/* Recipients that are not in a job yet. */
+size_t ready_message_waiting(const struct ready_message *rm);
+int64_t ready_message_size(const struct ready_message *rm);
+/* Content and prefix together. */
+int ready_message_received_headers(const struct ready_message *rm);
+/* More than 50 of them: it goes in circles (RFC 5321, 6.3), and this is the
+ * answer. */
+bool ready_message_circles(
+    const struct ready_message *rm, struct smtp_reply *reply) MUST_USE;
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ * ready_queue.c - messages that leave through one source to one site, now
+ */
+#include "router/ready_queue.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "lua/script.h"
+#include "policy/queue_config.h"
+#include "router/connection.h"
+#include "router/destination.h"
+#include "router/egress.h"
+#include "router/intake.h"
+#include "router/outcome.h"
+#include "router/plan.h"
+#include "router/policy_call.h"
+#include "router/ready_message.h"
+#include "router/ready_queues.h"
+#include "router/router.h"
+#include "router/scheduled_queue.h"
+
+/* What is held and opened for a host until somebody there answers. */
+#define UNPROVEN_READY 4
+#define UNPROVEN_CONNECTIONS 2
+/* What is held beside 4 a connection while bodies use up their memory. */
+#define MUCH_READY 32
+
+const struct egress_path *ready_queue_path(const struct ready_queue *rq)
+{
+	return rq->path ? rq->path->record : egress_path_defaults();
+}
+
+/* ---- room ---- */
+
+/* max_ready, and less while nobody answers or while much is leased: what may be
+ * leased in all is a fixed number, and destinations that do not move must not
+ * use it up. */
+static size_t allowance(const struct ready_queue *rq)
+{
+	static const struct {
+		size_t leased, proven, unproven;
+	} steps[] = {
+	    {ROUTER_LEASED_MOST / 10 * 9, 32, 0},
+	    {ROUTER_LEASED_MOST / 4 * 3, 256, 0},
+	    {ROUTER_LEASED_MOST / 2, SIZE_MAX, 1},
+	    {ROUTER_LEASED_MOST / 4, SIZE_MAX, 2},
+	    {0, SIZE_MAX, UNPROVEN_READY},
+	};
+	size_t leased = intake_leased(rq->r->intake);
+	bool much = atomic_load(&rq->r->inline_bytes) > ROUTER_INLINE_MOST / 2;
+	size_t most = (size_t)ready_queue_path(rq)->max_ready, i = 0, share;
+
+	while (leased < steps[i].leased)
+		i++;
+	share = rq->proven ? steps[i].proven : steps[i].unproven;
+	/* Enough to keep its connections busy, not more: a body that does not
+	 * fit into memory has to be read twice. */
+	if (much && share > MUCH_READY + 4 * rq->connection_count)
+		share = MUCH_READY + 4 * rq->connection_count;
+	return most < share ? most : share;
+}
+
+size_t ready_queue_room(const struct ready_queue *rq)
+{
+	size_t most = allowance(rq), used = rq->waiting_count + rq->reserved;
+
+	return used < most ? most - used : 0;
+}
+
+bool ready_queue_worth_filling(const struct ready_queue *rq)
+{
+	size_t most = allowance(rq), used = rq->waiting_count + rq->reserved;
+
+	/* From three quarters on a lease would be small. */
+	return used < most && used <= most - most / 4;
+}
+
+void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take)
+{
+	invariant(take || rq->reserved >= messages);
+	if (take)
+		rq->reserved += messages;
+	else
+		rq->reserved -= messages;
+}
+
+void ready_queue_wait(struct ready_queue *rq, struct route *route)
+{
+	list_remove(&route->waiter);
+	list_add_tail(&rq->routes, &route->waiter);
+}
+
+static void let_others_pull(struct ready_queue *rq)
+{
+	size_t room = ready_queue_room(rq), woken = 0;
+
+	/* Each takes what fits when its turn comes; so few at a time. */
+	while (ready_queue_worth_filling(rq) && !list_empty(&rq->routes) &&
+	       woken <= room / 16) {
+		struct route *route =
+		    LIST_ITEM(rq->routes.next, struct route, waiter);
+
+		list_remove(&route->waiter);
+		intake_unblock(rq->r->intake, route->sq);
+		woken++;
+	}
+}
+
+/* ---- the path ---- */
+
+static void give_back_excess(struct ready_queue *rq)
+{
+	size_t most = (size_t)ready_queue_path(rq)->max_ready;
+
+	/* Leased before the path was known. */
+	while (rq->waiting_count > most) {
+		struct ready_message *rm =
+		    LIST_ITEM(rq->waiting.prev, struct ready_message, link);
+
+		list_remove(&rm->link);
+		rq->waiting_count--;
+		outcome_return_waiting(rq->r->outcomes, rm);
+	}
+}
+
+static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
+{
+	struct ready_queue *rq = ctx;
+	const struct egress_path *path;
+	struct arena *arena;
+	struct smtp_reply reply;
+
+	rq->path_asking = false;
+	if (!ref && !err)
+		ref = record_builtin(egress_path_defaults());
+	if (ref) {
+		bool first = !rq->path;
+
+		path = ref->record;
+		record_unref(rq->path);
+		rq->path = ref;
+		rq->path_until = path->refresh_strategy == REFRESH_EPOCH
+				     ? INT64_MAX
+				     : router_until(clock_now_ms(),
+					   path->refresh_interval.ms);
+		if (first)
+			give_back_excess(rq);
+	} else {
+		rq->path_until = clock_now_ms() + 10000;
+		if (!rq->path) {
+			arena = arena_new(0);
+			reply = smtp_reply_make(arena, 451, "4.4.4",
+			    "no egress path: %.500s", err->text);
+			ready_queue_refuse(rq, &reply);
+			arena_unref(arena);
+		}
+	}
+	ready_queue_work(rq);
+}
+
+/* False: it is being asked for; open connections go on meanwhile. */
+static bool have_path(struct ready_queue *rq)
+{
+	const struct egress_source *source = rq->source->record;
+	const char *args[] = {
+	    rq->routing_domain, source->name, rq->destination->site_name};
+	int64_t epoch = script_policy_generation(rq->r->policy);
+
+	if (rq->path && rq->path_epoch == epoch &&
+	    clock_now_ms() < rq->path_until)
+		return true;
+	if (!rq->path_asking) {
+		rq->path_asking = true;
+		rq->path_epoch = epoch;
+		policy_ask(rq->r, "get_egress_path_config", &egress_path_params,
+		    args, COUNT(args), got_path, rq);
+	}
+	return false;
+}
+
+/* ---- work ---- */
+
+static void wake_idle(struct ready_queue *rq)
+{
+	size_t n = rq->waiting_count;
+
+	while (n-- > 0 && rq->waiting_count > 0 && !list_empty(&rq->idle))
+		connection_wake(
+		    LIST_ITEM(rq->idle.next, struct connection, idle));
+}
+
+static void open_connections(struct ready_queue *rq)
+{
+	const struct egress_path *path = ready_queue_path(rq);
+	size_t want = plan_connections(
+	    rq->waiting_count + rq->in_flight, path->connection_limit);
+	size_t most = rq->r->connections_most;
+
+	/* A host that has not answered yet is not called by many at once. */
+	if (!rq->proven && want > UNPROVEN_CONNECTIONS)
+		want = UNPROVEN_CONNECTIONS;
+	/* Nor may those that do not answer use up what others need. */
+	if (!rq->proven && (size_t)rq->r->counters.connections > most / 2)
+		want = want > 1 ? 1 : want;
+	if (!rq->proven)
+		most -= most / 4;
+	while (rq->connection_count < want &&
+	       rq->connecting < rq->waiting_count &&
+	       (size_t)rq->r->counters.connections < most &&
+	       ready_queues_may_open(rq->owner, rq))
+		if (!connection_open(rq, ready_queues_local(rq->owner)))
+			return; /* refused: nothing waits any more */
+}
+
+void ready_queue_run(struct loop_deferred *d)
+{
+	struct ready_queue *rq = CONTAINER_OF(d, struct ready_queue, work);
+
+	if (rq->waiting_count > 0 && !router_may_start(rq->r)) {
+		ready_queues_hold(rq->owner, rq);
+	} else if (rq->waiting_count > 0 && have_path(rq)) {
+		wake_idle(rq);
+		open_connections(rq);
+	}
+	let_others_pull(rq);
+	if (rq->waiting_count > 0 || rq->connection_count > 0)
+		rq->idle_since = clock_now_ms();
+	router_progress(rq->r);
+}
+
+void ready_queue_work(struct ready_queue *rq)
+{
+	loop_defer(rq->r->loop, &rq->work);
+}
+
+void ready_queue_push(struct ready_queue *rq, struct ready_message *rm)
+{
+	list_add_tail(&rq->waiting, &rm->link);
+	rq->waiting_count++;
+	ready_queue_work(rq);
+}
+
+struct ready_message *ready_queue_first(const struct ready_queue *rq)
+{
+	if (list_empty(&rq->waiting))
+		return NULL;
+	return LIST_ITEM(rq->waiting.next, struct ready_message, link);
+}
+
+void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm)
+{
+	if (ready_message_waiting(rm) > 0)
+		return;
+	list_remove(&rm->link);
+	rq->waiting_count--;
+	if (!list_empty(&rq->routes) && ready_queue_worth_filling(rq))
+		ready_queue_work(rq);
+}
+
+void ready_queue_again(struct ready_queue *rq, struct ready_message *rm)
+{
+	/* ready_queues_stop() has been here already. */
+	if (rq->r->holds & (HOLD_STOPPING | HOLD_POISON)) {
+		outcome_return_waiting(rq->r->outcomes, rm);
+		return;
+	}
+	if (list_empty(&rm->link)) {
+		list_add_head(&rq->waiting, &rm->link);
+		rq->waiting_count++;
+	}
+	ready_queue_work(rq);
+}
+
+/* ---- failures ---- */
+
+struct attempt ready_queue_attempt(const struct ready_queue *rq,
+    const struct egress_path *path, const struct egress_source *source,
+    const struct ready_message *rm, const struct session_facts *facts,
+    const char *session_id)
+{
+	const struct egress_choice *choice = rm->sq->choice;
+
+	return (struct attempt){
+	    .site = rq->name,
+	    .pool = choice ? egress_choice_pool(choice)->name : NULL,
+	    .source = source->name,
+	    .protocol = path->use_lmtp ? "LMTP" : "ESMTP",
+	    .provider_name = path->provider_name,
+	    .session_id = session_id,
+	    .facts = facts,
+	};
+}
+
+static void fail_first(struct ready_queue *rq, const struct smtp_reply *reply,
+    const struct session_facts *facts, const char *session_id)
+{
+	struct ready_message *rm = ready_queue_first(rq);
+	struct attempt attempt = ready_queue_attempt(rq, ready_queue_path(rq),
+	    rq->source->record, rm, facts, session_id);
+
+	list_remove(&rm->link);
+	rq->waiting_count--;
+	outcome_report_waiting(rq->r->outcomes, rm, reply, &attempt);
+}
+
+void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply)
+{
+	while (rq->waiting_count > 0)
+		fail_first(rq, reply, NULL, NULL);
+	ready_queue_work(rq);
+}
+
+void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
+    const struct session_facts *facts, const char *session_id)
+{
+	const struct egress_path *path = ready_queue_path(rq);
+	struct arena *arena;
+	struct smtp_reply all;
+
+	rq->failures++;
+	rq->proven = false;
+	if (rq->waiting_count > 0)
+		fail_first(rq, reply, facts, session_id);
+	if (rq->failures > path->consecutive_connection_failures_before_delay &&
+	    rq->waiting_count > 0) {
+		arena = arena_new(0);
+		all = smtp_reply_make(arena, 451, "4.4.1",
+		    "no mail host of %s answers; last: %d %.300s",
+		    rq->destination->site_name, reply->code, reply->text);
+		ready_queue_refuse(rq, &all);
+		arena_unref(arena);
+	}
+	ready_queue_work(rq);
+}

@@ -1,0 +1,88 @@
+/*
+ * ready_queue.h - messages that leave through one source to one site, now
+ *
+ * Named `source->site_name@smtp_client`.  Scheduled queues fill it while it has
+ * room (max_ready, and its share of what may be leased at all); it opens
+ * connections (policy language, 12.1) and gives them one message after the
+ * other.  Full means that scheduled queues stop pulling: they stand in line
+ * and are woken when there is room again.
+ *
+ * A ready queue that has not yet proved that anyone answers holds few messages,
+ * so that a thousand dead destinations do not use up what may be leased.
+ *
+ * Ownership: counted by routes; freed when idle (ready_queues.h).
+ * Threads:   the loop's.
+ */
+#ifndef ROUTER_READY_QUEUE_H
+#define ROUTER_READY_QUEUE_H
+
+#include "deliver/deliver.h"
+#include "router/loop.h"
+#include "router/outcome.h"
+
+struct connection;
+struct destination;
+struct ready_message;
+struct ready_queues;
+struct record_ref;
+struct route;
+struct router;
+
+struct ready_queue {
+	struct ready_queues *owner;
+	struct router *r;
+	char *name;   /* source->site@smtp_client: `site` of records */
+	size_t users; /* routes */
+	char *routing_domain;
+	struct record_ref *source; /* struct egress_source */
+	struct destination *destination;
+	struct record_ref *path; /* struct egress_path; NULL: not asked yet */
+	int64_t path_until;      /* clock_now_ms; then it is asked again */
+	int64_t path_epoch;
+	bool path_asking;
+	unsigned generation; /* of source: older connections end */
+	struct list waiting; /* struct ready_message */
+	size_t waiting_count, reserved, in_flight; /* messages */
+	struct list routes; /* that wait for room, struct route.waiter */
+	struct list connections, idle; /* struct connection */
+	size_t connection_count;
+	size_t connecting;  /* opened, and have not asked for a message yet */
+	bool proven;        /* somebody answered since the last failure */
+	int64_t failures;   /* connections in a row that failed */
+	int64_t idle_since; /* clock_now_ms */
+	struct list paced;  /* among those that may open a connection soon */
+	struct list held;   /* among those that wait for router_release() */
+	struct loop_deferred work;
+};
+
+size_t ready_queue_room(const struct ready_queue *rq); /* messages */
+/* Room for more than a few: leasing has a cost per turn. */
+bool ready_queue_worth_filling(const struct ready_queue *rq);
+void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take);
+/* Wakes route's scheduled queue when it is worth filling. */
+void ready_queue_wait(struct ready_queue *rq, struct route *route);
+void ready_queue_push(struct ready_queue *rq, struct ready_message *rm);
+/* Something changed: open connections, wake idle ones, let others pull. */
+void ready_queue_work(struct ready_queue *rq);
+/* Does it; for rq->work.run. */
+void ready_queue_run(struct loop_deferred *work);
+
+/* For connection.c. */
+const struct egress_path *ready_queue_path(const struct ready_queue *rq);
+struct attempt ready_queue_attempt(const struct ready_queue *rq,
+    const struct egress_path *path, const struct egress_source *source,
+    const struct ready_message *rm, const struct session_facts *facts,
+    const char *session_id);
+struct ready_message *ready_queue_first(const struct ready_queue *rq);
+/* Takes it off when all its recipients are in jobs. */
+void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm);
+/* Puts it back in front: recipients came back from a job. */
+void ready_queue_again(struct ready_queue *rq, struct ready_message *rm);
+/* Everything that waits gets this reply. */
+void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply);
+/* A connection found no host: one message pays for it; after too many in a row
+ * all that wait do. */
+void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
+    const struct session_facts *facts, const char *session_id);
+
+#endif

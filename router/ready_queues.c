@@ -1,0 +1,273 @@
+/*
+ * ready_queues.c - all ready queues, by name
+ */
+#include "router/ready_queues.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "net/local_addr.h"
+#include "router/connection.h"
+#include "router/destination.h"
+#include "router/outcome.h"
+#include "router/policy_call.h"
+#include "router/ready_message.h"
+#include "router/router.h"
+
+#define IDLE_LIFE_MS 600000
+/* New connections, of all ready queues: a burst of thousands overflows what
+ * firewalls and listeners can take, and then all of it waits for timeouts. */
+#define PACE_MS 10
+#define PACE_MOST 32
+
+struct ready_queues {
+	struct router *r;
+	struct map *by_name;
+	struct local_addr *local;
+	struct list held;
+	struct list paced; /* ready queues that want to open more */
+	struct loop_timer *pace;
+	size_t opened; /* connections since pace was set */
+};
+
+bool ready_queues_may_open(struct ready_queues *rqs, struct ready_queue *rq)
+{
+	if (!loop_timer_is_set(rqs->pace)) {
+		rqs->opened = 0;
+		loop_timer_set(rqs->pace, PACE_MS);
+	}
+	if (rqs->opened < PACE_MOST) {
+		rqs->opened++;
+		return true;
+	}
+	list_remove(&rq->paced);
+	list_add_tail(&rqs->paced, &rq->paced);
+	return false;
+}
+
+static void on_pace(void *ctx)
+{
+	struct ready_queues *rqs = ctx;
+	struct list *pos, *tmp;
+	size_t n = 0;
+
+	LIST_EACH (pos, tmp, &rqs->paced) {
+		if (n++ == PACE_MOST)
+			break;
+		list_remove(pos);
+		ready_queue_work(LIST_ITEM(pos, struct ready_queue, paced));
+	}
+	rqs->opened = 0;
+	if (n > 0)
+		loop_timer_set(rqs->pace, PACE_MS);
+}
+
+struct ready_queues *ready_queues_new(struct router *r)
+{
+	struct ready_queues *rqs = xcalloc(1, sizeof *rqs);
+
+	rqs->r = r;
+	rqs->by_name = map_new();
+	rqs->local = local_addr_new();
+	list_init(&rqs->held);
+	list_init(&rqs->paced);
+	rqs->pace = loop_timer_new(r->loop, on_pace, rqs);
+	return rqs;
+}
+
+static bool same_address(const struct ip_addr *a, const struct ip_addr *b)
+{
+	return a && b ? ip_eq(a, b) : a == b;
+}
+
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	if (!a || !b)
+		return a == b;
+	return str_eq(a->path, b->path) && str_eq(a->host, b->host) &&
+	       a->port == b->port;
+}
+
+/* A connection that was made with a leaves as one made with b would. */
+static bool same_source(
+    const struct egress_source *a, const struct egress_source *b)
+{
+	return same_address(a->source_address, b->source_address) &&
+	       str_eq(a->ehlo_domain, b->ehlo_domain) &&
+	       a->remote_port == b->remote_port &&
+	       same_endpoint(a->ha_proxy_server, b->ha_proxy_server) &&
+	       same_address(
+		   a->ha_proxy_source_address, b->ha_proxy_source_address) &&
+	       same_endpoint(a->socks5_proxy_server, b->socks5_proxy_server) &&
+	       same_address(a->socks5_proxy_source_address,
+		   b->socks5_proxy_source_address);
+}
+
+static void use_source(struct ready_queue *rq, struct record_ref *source)
+{
+	struct list *pos, *tmp;
+
+	if (rq->source == source)
+		return;
+	if (rq->source && !same_source(rq->source->record, source->record)) {
+		rq->generation++;
+		LIST_EACH (pos, tmp, &rq->idle)
+			connection_end(LIST_ITEM(pos, struct connection, idle));
+	}
+	record_unref(rq->source);
+	rq->source = record_ref(source);
+}
+
+struct ready_queue *ready_queue_get(struct ready_queues *rqs,
+    struct record_ref *source, struct destination *destination,
+    const char *routing_domain)
+{
+	const struct egress_source *record = source->record;
+	struct ready_queue *rq;
+	char *name = xasprintf(
+	    "%s->%s@smtp_client", record->name, destination->site_name);
+
+	rq = map_get(rqs->by_name, name);
+	if (!rq) {
+		rq = xcalloc(1, sizeof *rq);
+		rq->owner = rqs;
+		rq->r = rqs->r;
+		rq->name = name;
+		rq->routing_domain = xstrdup(routing_domain);
+		rq->idle_since = clock_now_ms();
+		list_init(&rq->waiting);
+		list_init(&rq->routes);
+		list_init(&rq->connections);
+		list_init(&rq->idle);
+		list_init(&rq->held);
+		list_init(&rq->paced);
+		loop_deferred_init(&rq->work, ready_queue_run);
+		(void)map_put(rqs->by_name, name, rq);
+	} else {
+		free(name);
+	}
+	rq->users++;
+	use_source(rq, source);
+	if (rq->destination != destination) {
+		destination_unref(rq->destination);
+		rq->destination = destination_ref(destination);
+	}
+	return rq;
+}
+
+void ready_queue_unref(struct ready_queue *rq)
+{
+	invariant(rq->users > 0);
+	rq->users--;
+	rq->idle_since = clock_now_ms();
+}
+
+static void free_one(struct ready_queue *rq)
+{
+	list_remove(&rq->work.link);
+	list_remove(&rq->held);
+	list_remove(&rq->paced);
+	record_unref(rq->source);
+	record_unref(rq->path);
+	destination_unref(rq->destination);
+	free(rq->routing_domain);
+	free(rq->name);
+	free(rq);
+}
+
+void ready_queues_hold(struct ready_queues *rqs, struct ready_queue *rq)
+{
+	list_remove(&rq->held);
+	list_add_tail(&rqs->held, &rq->held);
+}
+
+struct local_addr *ready_queues_local(struct ready_queues *rqs)
+{
+	return rqs->local;
+}
+
+void ready_queues_released(struct ready_queues *rqs)
+{
+	while (!list_empty(&rqs->held)) {
+		struct ready_queue *rq =
+		    LIST_ITEM(rqs->held.next, struct ready_queue, held);
+
+		list_remove(&rq->held);
+		ready_queue_work(rq);
+	}
+}
+
+void ready_queues_tick(struct ready_queues *rqs)
+{
+	int64_t now = clock_now_ms();
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	while (map_each(rqs->by_name, &pos, &name, &value)) {
+		struct ready_queue *rq = value;
+
+		if (rq->waiting_count > 0 || !list_empty(&rq->routes))
+			ready_queue_work(rq);
+		if (rq->users > 0 || rq->waiting_count > 0 ||
+		    rq->connection_count > 0 || rq->path_asking ||
+		    rq->reserved > 0 || now - rq->idle_since < IDLE_LIFE_MS)
+			continue;
+		(void)map_remove(rqs->by_name, name);
+		free_one(rq);
+	}
+}
+
+void ready_queues_stop(struct ready_queues *rqs, bool at_once)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	while (map_each(rqs->by_name, &pos, &name, &value)) {
+		struct ready_queue *rq = value;
+		struct list *c, *tmp;
+
+		while (rq->waiting_count > 0) {
+			struct ready_message *rm = ready_queue_first(rq);
+
+			list_remove(&rm->link);
+			rq->waiting_count--;
+			outcome_return_waiting(rq->r->outcomes, rm);
+		}
+		LIST_EACH (c, tmp, &rq->connections) {
+			struct connection *conn =
+			    LIST_ITEM(c, struct connection, link);
+
+			/* Before the greeting there is nothing to finish. */
+			if (at_once || conn->connecting)
+				connection_abort(conn);
+			else
+				connection_end(conn);
+		}
+	}
+}
+
+void ready_queues_status(const struct ready_queues *rqs, struct json_object *o)
+{
+	json_add_int(o, "ready_queues", (int64_t)map_count(rqs->by_name));
+	json_add_int(o, "connections", rqs->r->counters.connections);
+}
+
+void ready_queues_free(struct ready_queues *rqs)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	if (!rqs)
+		return;
+	while (map_each(rqs->by_name, &pos, &name, &value))
+		free_one(value);
+	map_free(rqs->by_name, NULL);
+	loop_timer_free(rqs->pace);
+	local_addr_free(rqs->local);
+	free(rqs);
+}

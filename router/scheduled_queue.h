@@ -1,0 +1,99 @@
+/*
+ * scheduled_queue.h - mail that waits for the same destination, until it is due
+ *
+ * One for each `campaign:tenant@domain!routing_domain` that has something due
+ * or being tried; nothing is kept for queues whose mail waits for later.  It
+ * knows how to treat its mail (get_queue_config), where to it goes
+ * (destination.h) and from where (egress.h); with all three known it is
+ * prepared, and intake.h leases from it.
+ *
+ * What fails on the way is an answer, too: `refusal` goes to every message that
+ * is due, with the usual retries (policy language, 4.3, 10.6).
+ *
+ *	IDLE -> PREPARING -> RUNNABLE -> LEASING -> RUNNABLE ... -> IDLE
+ *		    RUNNABLE -> BLOCKED -> RUNNABLE
+ *
+ * Threads: the loop's.
+ */
+#ifndef ROUTER_SCHEDULED_QUEUE_H
+#define ROUTER_SCHEDULED_QUEUE_H
+
+#include "base/list.h"
+#include "mail/queue_name.h"
+#include "mail/smtp_reply.h"
+#include "policy/queue_config.h"
+
+struct destination;
+struct egress_choice;
+struct ready_message;
+struct ready_queue;
+struct record_ref;
+struct router;
+
+enum sq_state {
+	SQ_IDLE,      /* nothing known to be due */
+	SQ_PREPARING, /* waits for the policy or for DNS */
+	SQ_RUNNABLE,  /* waits for its turn to lease */
+	SQ_LEASING,   /* the queue writer is at it */
+	SQ_BLOCKED,   /* whatever it could go to is full */
+	SQ_STATES,
+};
+
+/* From a scheduled queue to one of its ready queues, by pool entry. */
+struct route {
+	struct list waiter; /* in rq's list of those that wait for room */
+	struct scheduled_queue *sq;
+	struct ready_queue *rq; /* NULL: weight 0 */
+};
+
+struct scheduled_queue {
+	struct list link; /* intake's list of the state */
+	struct router *r;
+	enum sq_state state;
+	int64_t id;
+	struct arena *arena;
+	const char *name;
+	struct queue_name parts;
+	struct record_ref *config;      /* NULL: not asked yet */
+	struct record_ref *config_next; /* came while it was leasing */
+	int64_t config_until; /* clock_now_ms; then it is asked again */
+	int64_t config_epoch;
+	bool config_asking;
+	struct destination *destination;
+	struct egress_choice *choice;
+	struct route *routes;
+	bool *usable; /* scratch of dispatching, one for each route */
+	size_t route_count;
+	struct arena *refusal_arena;
+	struct smtp_reply refusal; /* code 0: none */
+	bool drop;      /* the queue `null`: mail goes, without a record */
+	bool due_again; /* seen due while it was leasing */
+	size_t leased;  /* recipients that we hold */
+	size_t leased_messages;
+	int64_t since; /* clock_now_ms: in this state */
+	int64_t not_before;
+};
+
+struct scheduled_queue *scheduled_queue_new(
+    struct router *r, int64_t id, const char *name) MUST_USE;
+/* IDLE or BLOCKED, nothing leased, nothing asked. */
+void scheduled_queue_free(struct scheduled_queue *sq);
+bool scheduled_queue_can_go(const struct scheduled_queue *sq);
+/* The defaults while nothing is known. */
+const struct queue_config *scheduled_queue_config(
+    const struct scheduled_queue *sq);
+/* To RUNNABLE (intake_runnable), at once or when all answers have come. */
+void scheduled_queue_prepare(struct scheduled_queue *sq);
+/* How many messages may be leased now; 0: none, block it. */
+size_t scheduled_queue_room(const struct scheduled_queue *sq);
+/* Room that a lease under way will use, so that others do not. */
+void scheduled_queue_reserve(
+    struct scheduled_queue *sq, size_t messages, bool take);
+/* Puts all routes in line for room; scheduled_queue_unwait() undoes it. */
+void scheduled_queue_wait(struct scheduled_queue *sq);
+void scheduled_queue_unwait(struct scheduled_queue *sq);
+/* A leased message goes where it should. */
+void scheduled_queue_dispatch(
+    struct scheduled_queue *sq, struct ready_message *rm);
+
+#endif

@@ -1,0 +1,147 @@
+/* diag_test.c - base/diag.h */
+#include "tests/unit/base/base_test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/diag.h"
+
+static const struct {
+	const char *in;
+	size_t size;
+	const char *out;
+} quotes[] = {
+    {"plain", 20, "plain"},
+    {"a\"b\\c\n", 40, "a\\x22b\\x5cc\\x0a"},
+    {"\xc3\xa4\xff", 20, "\xc3\xa4\\xff"},
+    {"0123456789", 11, "0123456789"},
+    {"0123456789", 10, "012345..."},
+    {"\n\n\n", 12, "\\x0a\\x0a..."},
+    {"\n\n", 9, "\\x0a\\x0a"},
+    {"abcdef", 3, ".."},
+    {"", 1, ""},
+};
+
+START_TEST(a_quoted_text_fits_and_is_one_line)
+{
+	char out[64];
+
+	memset(out, 'X', sizeof out);
+	diag_quote(out, quotes[_i].size, quotes[_i].in, strlen(quotes[_i].in));
+	ck_assert_str_eq(out, quotes[_i].out);
+	ck_assert_int_eq(out[quotes[_i].size], 'X');
+}
+END_TEST
+
+static int from_child; /* what a child writes to its stderr */
+
+static pid_t start_child(void)
+{
+	int fds[2];
+	pid_t child;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		(void)dup2(fds[1], STDERR_FILENO);
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		diag_init("prog", true);
+		return 0;
+	}
+	(void)close(fds[1]);
+	from_child = fds[0];
+	return child;
+}
+
+static int hear_child(pid_t child, char *out, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+	int status;
+
+	do {
+		n = read(from_child, out + used, size - 1 - used);
+		used += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
+	out[used] = '\0';
+	(void)close(from_child);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+START_TEST(a_line_says_who_and_how_bad)
+{
+	char out[1024];
+	pid_t child = start_child();
+
+	if (child == 0) {
+		diag_debug("not shown");
+		diag_info("id: key=%d", 5);
+		diag_set_level(DIAG_WARN);
+		diag_info("not shown");
+		diag_warn("two\nlines");
+		diag_set_level(DIAG_DEBUG);
+		diag_debug("shown");
+		diag_fatal(78, "the %s", "end");
+	}
+	ck_assert_int_eq(WEXITSTATUS(hear_child(child, out, sizeof out)), 78);
+	ck_assert_str_eq(out,
+	    "prog: info: id: key=5\nprog: warning: two lines\n"
+	    "prog: debug: shown\nprog: fatal: the end\n");
+}
+END_TEST
+
+START_TEST(a_thread_writes_everything_in_order)
+{
+	char out[4096], want[4096] = "", *end = want;
+	pid_t child = start_child();
+
+	if (child == 0) {
+		diag_start_thread();
+		for (int i = 0; i < 100; i++)
+			diag_info("%d", i);
+		diag_stop_thread();
+		diag_info("direct");
+		_exit(0);
+	}
+	for (int i = 0; i < 100; i++)
+		end += snprintf(end, 40, "prog: info: %d\n", i);
+	(void)snprintf(end, 40, "prog: info: direct\n");
+	ck_assert_int_eq(hear_child(child, out, sizeof out), 0);
+	ck_assert_str_eq(out, want);
+}
+END_TEST
+
+START_TEST(a_panic_does_not_lose_what_led_to_it)
+{
+	char out[4096];
+	pid_t child = start_child();
+	int status;
+
+	if (child == 0) {
+		diag_start_thread();
+		diag_info("before");
+		invariant(1 + 1 == 3);
+	}
+	status = hear_child(child, out, sizeof out);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	ck_assert_ptr_nonnull(strstr(out, "prog: info: before\n"));
+	ck_assert_ptr_nonnull(strstr(out, "prog: panic: "));
+	ck_assert_ptr_nonnull(strstr(out, "invariant broken: 1 + 1 == 3\n"));
+}
+END_TEST
+
+TCase *diag_tests(void)
+{
+	TCase *tc = tcase_create("diag");
+
+	tcase_add_loop_test(
+	    tc, a_quoted_text_fits_and_is_one_line, 0, COUNT(quotes));
+	tcase_add_test(tc, a_line_says_who_and_how_bad);
+	tcase_add_test(tc, a_thread_writes_everything_in_order);
+	tcase_add_test(tc, a_panic_does_not_lose_what_led_to_it);
+	return tc;
+}

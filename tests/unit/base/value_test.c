@@ -1,0 +1,69 @@
+/* value_test.c - base/value.h */
+#include "tests/unit/base/base_test.h"
+
+#include "base/json.h"
+#include "base/value.h"
+
+static const struct {
+	const char *a, *b;
+	bool equal;
+} pairs[] = {
+    {"null", "null", true},
+    {"1", "1.0", true},
+    {"1", "true", false},
+    {"1", "\"1\"", false},
+    {"[]", "{}", true},
+    {"[1]", "[1]", true},
+    {"[1,2]", "[2,1]", false},
+    {"{\"a\":1,\"b\":[2]}", "{\"b\":[2],\"a\":1}", true},
+    {"{\"a\":1}", "{\"b\":1}", false},
+    {"{\"a\":1}", "{\"a\":1,\"b\":1}", false},
+    {"\"x\"", "\"y\"", false},
+};
+
+START_TEST(equality_is_about_content)
+{
+	struct arena *arena = arena_new(0);
+	struct value a, b;
+
+	ck_assert(
+	    json_parse(pairs[_i].a, strlen(pairs[_i].a), arena, &a, NULL));
+	ck_assert(
+	    json_parse(pairs[_i].b, strlen(pairs[_i].b), arena, &b, NULL));
+	ck_assert(value_eq(&a, &b) == pairs[_i].equal);
+	ck_assert(value_eq(&b, &a) == pairs[_i].equal);
+	arena_unref(arena);
+}
+END_TEST
+
+START_TEST(a_copy_does_not_need_the_original)
+{
+	static const char text[] = "{\"a\":[1,\"x\\u0000y\",null],\"b\":{}}";
+	struct arena *first = arena_new(0), *second = arena_new(0);
+	struct value v, copy;
+	struct buf out = BUF_INIT;
+
+	ck_assert(json_parse(text, strlen(text), first, &v, NULL));
+	v.kind = arena_strdup(first, "make_thing");
+	copy = value_copy(second, &v);
+	arena_unref(first);
+	json_write(&out, &copy);
+	ck_assert_str_eq(buf_str(&out), text);
+	ck_assert_str_eq(copy.kind, "make_thing");
+	ck_assert_uint_eq(value_get(&copy, "a")->items[1].len, 3);
+	ck_assert_ptr_null(value_get(&copy, "c"));
+	ck_assert_ptr_null(value_get(value_get(&copy, "a"), "c"));
+	ck_assert_str_eq(value_type_name(copy.type), "map");
+	buf_release(&out);
+	arena_unref(second);
+}
+END_TEST
+
+TCase *value_tests(void)
+{
+	TCase *tc = tcase_create("value");
+
+	tcase_add_loop_test(tc, equality_is_about_content, 0, COUNT(pairs));
+	tcase_add_test(tc, a_copy_does_not_need_the_original);
+	return tc;
+}

@@ -1,0 +1,4 @@
+kumo.on(
+  'smtp_server_get_dynamic_parameters',
+  function(listener, conn_meta) end
+)

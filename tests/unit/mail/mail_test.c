@@ -1,0 +1,22 @@
+/*
+ * mail_test.c - runs the unit tests of mail/
+ */
+#include "tests/unit/mail/mail_test.h"
+
+int main(void)
+{
+	static TCase *(*const cases[])(void) = {address_tests, content_tests,
+	    dot_stuffing_tests, envelope_tests, header_tests, message_tests,
+	    meta_tests, queue_name_tests, smtp_reply_tests, trace_header_tests};
+	Suite *suite = suite_create("mail");
+	SRunner *runner;
+	int failed;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		suite_add_tcase(suite, cases[i]());
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}

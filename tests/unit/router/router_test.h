@@ -1,0 +1,18 @@
+/*
+ * router_test.h - the suites of router/
+ */
+#ifndef ROUTER_TEST_H
+#define ROUTER_TEST_H
+
+#include <check.h>
+
+#include "base/attr.h"
+
+Suite *lease_suite(void);
+Suite *loop_suite(void);
+Suite *outcome_suite(void);
+Suite *plan_suite(void);
+Suite *queue_thread_suite(void);
+Suite *ready_message_suite(void);
+
+#endif
