@@ -327,7 +327,7 @@ static void *commit_too_late(void *ctx)
 	struct planted *p = ctx;
 	struct err err = {0};
 
-	(void)usleep(50000);
+	(void)usleep(500000);
 	(void)custody_wait(custody_begin(p->writer, p->intake),
 	    clock_now_ms() + CUSTODY_LIMIT_MS, NULL, NULL, &err);
 	return NULL;

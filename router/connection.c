@@ -130,6 +130,7 @@ static void connected(struct connection *c)
 	c->rq->failures = 0;
 	if (!c->rq->proven) {
 		c->rq->proven = true;
+		ready_queue_is_known(c->rq);
 		ready_queue_work(c->rq);
 	}
 }

@@ -23,6 +23,8 @@
 /* What is held and opened for a host until somebody there answers. */
 #define UNPROVEN_READY 4
 #define UNPROVEN_CONNECTIONS 2
+/* So long a pool waits for a member of which nothing is known. */
+#define UNKNOWN_MS 1000
 /* What is held beside 4 a connection while bodies use up their memory. */
 #define MUCH_READY 32
 
@@ -104,6 +106,21 @@ static void let_others_pull(struct ready_queue *rq)
 		list_remove(&route->waiter);
 		intake_unblock(rq->r->intake, route->sq);
 		woken++;
+	}
+}
+
+void ready_queue_is_known(struct ready_queue *rq)
+{
+	if (rq->known)
+		return;
+	rq->known = true;
+	/* Those that wait for other members of their pools may go on. */
+	while (!list_empty(&rq->routes)) {
+		struct route *route =
+		    LIST_ITEM(rq->routes.next, struct route, waiter);
+
+		list_remove(&route->waiter);
+		intake_unblock(rq->r->intake, route->sq);
 	}
 }
 
@@ -217,6 +234,9 @@ void ready_queue_run(struct loop_deferred *d)
 {
 	struct ready_queue *rq = CONTAINER_OF(d, struct ready_queue, work);
 
+	if (!rq->known && rq->first_push &&
+	    clock_now_ms() - rq->first_push >= UNKNOWN_MS)
+		ready_queue_is_known(rq);
 	if (rq->waiting_count > 0 && !router_may_start(rq->r)) {
 		ready_queues_hold(rq->owner, rq);
 	} else if (rq->waiting_count > 0 && have_path(rq)) {
@@ -236,6 +256,8 @@ void ready_queue_work(struct ready_queue *rq)
 
 void ready_queue_push(struct ready_queue *rq, struct ready_message *rm)
 {
+	if (!rq->first_push)
+		rq->first_push = clock_now_ms();
 	list_add_tail(&rq->waiting, &rm->link);
 	rq->waiting_count++;
 	ready_queue_work(rq);
@@ -308,6 +330,7 @@ void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply)
 {
 	while (rq->waiting_count > 0)
 		fail_first(rq, reply, NULL, NULL);
+	ready_queue_is_known(rq);
 	ready_queue_work(rq);
 }
 
@@ -320,6 +343,7 @@ void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
 
 	rq->failures++;
 	rq->proven = false;
+	ready_queue_is_known(rq);
 	if (rq->waiting_count > 0)
 		fail_first(rq, reply, facts, session_id);
 	if (rq->failures > path->consecutive_connection_failures_before_delay &&

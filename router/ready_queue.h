@@ -48,6 +48,8 @@ struct ready_queue {
 	size_t connection_count;
 	size_t connecting;  /* opened, and have not asked for a message yet */
 	bool proven;        /* somebody answered since the last failure */
+	bool known;         /* answered, failed or was silent for a while */
+	int64_t first_push; /* clock_now_ms; 0: nothing has come yet */
 	int64_t failures;   /* connections in a row that failed */
 	int64_t idle_since; /* clock_now_ms */
 	struct list paced;  /* among those that may open a connection soon */
@@ -56,6 +58,10 @@ struct ready_queue {
 };
 
 size_t ready_queue_room(const struct ready_queue *rq); /* messages */
+/* Something is known of its site: it answered, it failed, or it had its time.
+ * Until then a pool whose other members are ready waits for it, or they would
+ * take its share. */
+void ready_queue_is_known(struct ready_queue *rq);
 /* Room for more than a few: leasing has a cost per turn. */
 bool ready_queue_worth_filling(const struct ready_queue *rq);
 void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take);

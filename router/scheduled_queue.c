@@ -324,9 +324,14 @@ static bool is_maildir(const struct scheduled_queue *sq)
 	return scheduled_queue_config(sq)->protocol.kind == PROTOCOL_MAILDIR;
 }
 
+static size_t pool_weight(const struct scheduled_queue *sq, size_t i)
+{
+	return (size_t)egress_choice_pool(sq->choice)->entries[i].weight;
+}
+
 size_t scheduled_queue_room(const struct scheduled_queue *sq)
 {
-	size_t room = 0;
+	size_t room = 0, weights = 0;
 	bool worth_it = false;
 
 	if (sq->refusal.code || sq->drop)
@@ -340,8 +345,20 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq)
 			continue;
 		room += ready_queue_room(rq);
 		worth_it = worth_it || ready_queue_worth_filling(rq);
+		weights += pool_weight(sq, i);
 	}
-	return worth_it ? room : 0;
+	if (!worth_it)
+		return 0;
+	for (size_t i = 0; i < sq->route_count; i++) {
+		const struct ready_queue *rq = sq->routes[i].rq;
+		size_t most;
+
+		if (!rq || rq->known)
+			continue;
+		most = ready_queue_room(rq) * weights / pool_weight(sq, i);
+		room = room < most ? room : most;
+	}
+	return room;
 }
 
 void scheduled_queue_reserve(

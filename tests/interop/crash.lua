@@ -155,15 +155,15 @@ local SLOW_DATA = {
   end,
 }
 for _, bug in ipairs {
-  { 'milter', 'custody.reply-before-commit:0:error', 'lost' },
+  { 'milter', 'custody.reply-before-commit:0:error,custody.before-commit:20:kill', 'lost' },
   { 'router', 'outcome.delete-before-reply:0:error', 'lost', SLOW_DATA },
   { 'router', 'outcome.record-after-row:0:error,log.before-write:2:kill', 'unrecorded' },
 } do
   t.test('a planted bug is found: ' .. bug[2]:match '^[^:]+', function()
     local r = rig({ milter = {}, router = {}, [bug[1]] = { PENSTOCK_FAULT = bug[2] } }, bug[4])
     if bug[2]:find ':kill' then -- it dies by itself, at the worst moment
-      t.wait_for('the router to die', function()
-        return not r.router:running()
+      t.wait_for('the victim to die', function()
+        return not r[bug[1]]:running()
       end)
     else
       for _ = 1, 20 do
