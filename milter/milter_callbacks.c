@@ -1,11 +1,12 @@
 /*
  * milter_callbacks.c - the smfi table
  *
- * Thin on purpose.  What is negotiated: header values with the space that
- * stands before them (or DKIM signatures made before us would break); no
- * refused recipients (they would get into our envelope); no replies to headers
- * and body when the MTA agrees.  NOREPLY without that agreement hangs the
- * session until a timeout, so it is a property of the session.
+ * Thin on purpose: milter_steps.h decides.  What is negotiated: header values
+ * with the space that stands before them (or DKIM signatures made before us
+ * would break); no refused recipients (they would get into our envelope); no
+ * replies to headers and body when the MTA agrees.  NOREPLY without that
+ * agreement hangs the session until a timeout, so it is a property of the
+ * session.
  *
  * ACCEPT before end of message would let every later recipient pass unasked, an
  * open relay: answer_to_smfi() refuses to say it there.
@@ -17,8 +18,7 @@
 #include "base/diag.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "milter/milter_event.h"
-#include "milter/milter_record.h"
+#include "milter/milter_steps.h"
 
 /* A connection as libmilter holds it: made before there is a session, because
  * negotiation comes before connect. */
@@ -72,74 +72,11 @@ static sfsistat say(SMFICTX *ctx, struct session *s, const struct answer *a)
 	return a->reply.code < 500 ? SMFIS_TEMPFAIL : SMFIS_REJECT;
 }
 
-/* smtp_server_rewrite_response may change code and text of a refusal. */
-static void rewrite(struct session *s, struct answer *a, const char *command)
-{
-	static const char name[] = "smtp_server_rewrite_response";
-	struct script_call *call = event_begin(s, name);
-	struct answer ignored;
-	struct buf text = BUF_INIT;
-	char dsn[16];
-
-	if (!call)
-		return;
-	smtp_reply_dsn(dsn, &a->reply);
-	buf_addf(&text, "%s %s", dsn, a->reply.text);
-	script_arg_value(
-	    call, &(struct value){.type = VALUE_INT, .i = a->reply.code});
-	script_arg_string(call, buf_str(&text));
-	script_arg_string(call, command);
-	script_arg_conn_meta(call, s->meta);
-	/* An error keeps the original reply; it has been logged. */
-	if (event_run(s, call, name, event_deadline(), &ignored))
-		answer_apply_rewrite(
-		    a, session_scratch(s), script_call_result(call));
-	script_call_free(call);
-	buf_release(&text);
-}
-
-/* Local submission is never refused before its end: the MTA would take it for
- * its own mistake and retry for ever. */
-static sfsistat refuse(SMFICTX *ctx, struct session *s, struct answer a,
-    const char *command, bool at_end)
-{
-	if (s->is_local_submission && !at_end) {
-		if (s->held.kind != ANSWER_REFUSE) {
-			s->held = a;
-			s->held.reply = smtp_reply_copy(s->arena, &a.reply);
-		}
-		return SMFIS_CONTINUE;
-	}
-	if (!a.shed && !s->is_poisoned)
-		rewrite(s, &a, command);
-	record_refusal(s, &a, command);
-	if (a.poison)
-		s->is_poisoned = true;
-	return say(ctx, s, &a);
-}
-
 /* Before the end of the message. */
-static sfsistat answer(
-    SMFICTX *ctx, struct session *s, struct answer a, const char *command)
+static sfsistat answer(SMFICTX *ctx, struct session *s, struct answer a)
 {
 	invariant(a.kind == ANSWER_CONTINUE || a.kind == ANSWER_REFUSE);
-	if (a.kind == ANSWER_CONTINUE)
-		return SMFIS_CONTINUE;
-	return refuse(ctx, s, a, command, false);
-}
-
-static const char *command_line(
-    struct session *s, const char *verb, char **argv)
-{
-	struct buf line = BUF_INIT;
-	const char *text;
-
-	buf_addstr(&line, verb);
-	for (size_t i = 0; argv[i]; i++)
-		buf_addf(&line, "%s%s", i ? " " : "", argv[i]);
-	text = arena_strdup(session_scratch(s), buf_str(&line));
-	buf_release(&line);
-	return text;
+	return a.kind == ANSWER_CONTINUE ? SMFIS_CONTINUE : say(ctx, s, &a);
 }
 
 /* ---- entering and leaving ---- */
@@ -159,15 +96,6 @@ static sfsistat leave(sfsistat result)
 {
 	service_leave(the_service);
 	return result;
-}
-
-/* D20: the policy wanted this connection closed. */
-static sfsistat turn_away(SMFICTX *ctx, struct session *s, const char *command)
-{
-	return refuse(ctx, s,
-	    answer_refuse(
-		session_scratch(s), 421, "4.7.0", "closing the connection"),
-	    command, true);
 }
 
 /* ---- the table ---- */
@@ -221,61 +149,37 @@ static sfsistat on_connect(SMFICTX *ctx, char *hostname, struct sockaddr *addr)
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	return leave(
-	    answer(ctx, s, session_connect(s, hostname, addr, &macros), NULL));
+	return leave(answer(ctx, s, step_connect(s, hostname, addr, &macros)));
 }
 
 static sfsistat on_helo(SMFICTX *ctx, char *domain)
 {
 	struct session *s = enter(ctx);
 	struct macros macros = macros_of(ctx);
-	const char *command;
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	command = arena_printf(session_scratch(s), "EHLO %s", domain);
-	if (s->is_poisoned)
-		return leave(turn_away(ctx, s, command));
-	return leave(answer(ctx, s, session_helo(s, domain, &macros), command));
+	return leave(answer(ctx, s, step_helo(s, domain, &macros)));
 }
 
 static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
 	struct session *s = enter(ctx);
 	struct macros macros = macros_of(ctx);
-	sfsistat result;
-	struct answer a;
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	if (s->is_poisoned)
-		return leave(
-		    turn_away(ctx, s, command_line(s, "MAIL FROM:", argv)));
-	a = session_mail(s, argv, &macros);
-	if (a.kind == ANSWER_CONTINUE)
-		return leave(SMFIS_CONTINUE);
-	result = answer(ctx, s, a, command_line(s, "MAIL FROM:", argv));
-	/* A refused MAIL leaves nothing behind; the MTA sends no abort. */
-	if (result != SMFIS_CONTINUE)
-		session_reset(s);
-	return leave(result);
+	return leave(answer(ctx, s, step_mail(s, argv, &macros)));
 }
 
 static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
 	struct session *s = enter(ctx);
 	struct macros macros = macros_of(ctx);
-	struct answer a;
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	if (s->is_poisoned)
-		return leave(
-		    turn_away(ctx, s, command_line(s, "RCPT TO:", argv)));
-	a = session_rcpt(s, argv, &macros);
-	if (a.kind == ANSWER_CONTINUE)
-		return leave(SMFIS_CONTINUE);
-	return leave(answer(ctx, s, a, command_line(s, "RCPT TO:", argv)));
+	return leave(answer(ctx, s, step_rcpt(s, argv, &macros)));
 }
 
 static sfsistat on_data(SMFICTX *ctx)
@@ -284,9 +188,7 @@ static sfsistat on_data(SMFICTX *ctx)
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	if (s->is_poisoned)
-		return leave(turn_away(ctx, s, "DATA"));
-	return leave(SMFIS_CONTINUE);
+	return leave(answer(ctx, s, step_data(s)));
 }
 
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
@@ -358,12 +260,7 @@ static sfsistat on_end(SMFICTX *ctx)
 
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	if (s->is_poisoned) {
-		result = turn_away(ctx, s, "DATA");
-		session_reset(s);
-		return leave(result);
-	}
-	a = session_end(s, &macros, progress, ctx);
+	a = step_end(s, &macros, progress, ctx);
 	switch (a.kind) {
 	case ANSWER_CONTINUE:
 		diag_panic("%s: no verdict at end of message", s->id);
@@ -375,11 +272,10 @@ static sfsistat on_end(SMFICTX *ctx)
 		result = SMFIS_DISCARD;
 		break;
 	case ANSWER_REFUSE:
-		result = refuse(ctx, s, a, "DATA", true);
+		result = say(ctx, s, &a);
 		break;
 	}
-	s->held = answer_continue();
-	session_reset(s);
+	step_done(s);
 	return leave(result);
 }
 
