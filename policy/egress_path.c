@@ -162,8 +162,9 @@ static const struct param_spec specs[] = {
     P_ENUM(S, ip_lookup_strategy, lookup_names, .fallback = "Ipv4AndIpv6",
 	.help = "Which families of addresses to look up, and in which order "
 		"to try them."),
-    P_BOOL(S, use_lmtp, .flags = PARAM_UNSUPPORTED, .fallback = "false",
-	.help = "Whether to speak LMTP. Not supported yet."),
+    P_BOOL(S, use_lmtp, .fallback = "false",
+	.help = "Whether to speak LMTP (RFC 2033) instead of SMTP: the host "
+		"answers for each recipient."),
     P_BOOL(S, enable_pipelining, .fallback = "true",
 	.help = "Whether to send commands in one flight when the peer offers "
 		"PIPELINING."),
