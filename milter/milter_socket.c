@@ -38,7 +38,7 @@ static bool parse_path(const char *text, const char *path,
 	if (path[strlen(path) - 1] == '/')
 		return refuse(err, text, "the path names a directory");
 	for (const char *p = path; *p; p++)
-		if ((unsigned char)*p < 0x20)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return refuse(
 			    err, text, "the path has a control character");
 	(void)snprintf(out->spec, sizeof out->spec, "unix:%s", out->path);

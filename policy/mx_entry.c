@@ -57,12 +57,29 @@ static bool parse_bracketed(
 	return !end[1] || (end[1] == ':' && parse_port(end + 2, &entry->port));
 }
 
+/* In lower case and ASCII, without a dot at its end.  Looked at twice, because
+ * IDNA makes ours of the digits and dots of other scripts. */
+static bool parse_host(const char *text, struct arena *arena, const char **out)
+{
+	const char *ascii = text;
+	size_t len;
+
+	if (!is_host(text) || (!str_is_ascii(text, strlen(text)) &&
+				  !domain_to_ascii(text, arena, &ascii, NULL)))
+		return false;
+	len = strlen(ascii);
+	if (len > 1 && ascii[len - 1] == '.')
+		len--;
+	*out = str_lower(arena_strndup(arena, ascii, len));
+	return is_host(*out);
+}
+
 static bool parse_bare(
     const char *text, struct arena *arena, struct mx_entry *entry)
 {
 	const char *colon = strchr(text, ':');
+	const char *host;
 	size_t len;
-	char *host;
 
 	if (ip_parse(text, &entry->ip))
 		return true;
@@ -70,15 +87,8 @@ static bool parse_bare(
 		return false;
 	len = colon ? (size_t)(colon - text) : strlen(text);
 	host = arena_strndup(arena, text, len);
-	if (ip_parse(host, &entry->ip))
-		return true;
-	if (len > 1 && host[len - 1] == '.')
-		host[len - 1] = '\0';
-	entry->host = str_lower(host);
-	if (!is_host(host))
-		return false;
-	return str_is_ascii(host, strlen(host)) ||
-	       domain_to_ascii(host, arena, &entry->host, NULL);
+	return ip_parse(host, &entry->ip) ||
+	       parse_host(host, arena, &entry->host);
 }
 
 bool mx_entry_parse(const char *text, struct arena *arena, struct mx_entry *out,

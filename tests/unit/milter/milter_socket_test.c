@@ -39,6 +39,7 @@ static const struct {
     {"unix:", NULL, "must begin with /"},
     {"unix:/run/penstock/", NULL, "names a directory"},
     {"unix:/a\nb", NULL, "control character"},
+    {"unix:/a\x7f/b", NULL, "control character"},
     {"inet:8891", NULL, "an address and a port are needed"},
     {"inet:127.0.0.1", NULL, "an address and a port are needed"},
     {"inet:8891@", NULL, "neither an address nor localhost"},

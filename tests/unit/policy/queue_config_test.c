@@ -152,6 +152,9 @@ static const struct {
     {"[mail.example]", NULL, NULL, NULL, NULL, 0},
     {"[10.0.0.1]x", NULL, NULL, NULL, NULL, 0},
     {"a..b", NULL, NULL, NULL, NULL, 0},
+    {"a.b..", NULL, NULL, NULL, NULL, 0},
+    /* Digits and dots of other scripts, which IDNA makes ours. */
+    {"\xef\xbc\x91\xef\xbc\x90.0.0.1", NULL, NULL, NULL, NULL, 0},
 };
 
 START_TEST(parses_entries_of_mx_list)
