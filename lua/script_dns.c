@@ -19,10 +19,12 @@
 struct named {
 	struct resolver *resolver;
 	char *forwarder; /* NULL: resolv.conf */
+	bool has_zone;   /* of its own */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *default_forwarder;
+static struct dns_zone *default_zone; /* NULL: the real DNS */
 static struct map *all; /* name -> struct named; "" is the default */
 static struct {
 	struct resolver **items;
@@ -36,10 +38,11 @@ void script_use_forwarder(const char *forwarder)
 }
 
 /* Lock held.  One that is replaced stays: somebody may be waiting for it. */
-static struct resolver *start(
-    const char *name, const char *forwarder, struct err *err)
+static struct resolver *start(const char *name, const char *forwarder,
+    struct dns_zone *zone, struct err *err)
 {
-	struct resolver_options options = {.forwarder = forwarder};
+	struct resolver_options options = {
+	    .forwarder = forwarder, .zone = zone ? zone : default_zone};
 	struct resolver *resolver = resolver_start(&options, err);
 	struct named *named;
 
@@ -53,6 +56,7 @@ static struct resolver *start(
 	}
 	free(named->forwarder);
 	named->forwarder = forwarder ? xstrdup(forwarder) : NULL;
+	named->has_zone = zone != NULL;
 	named->resolver = resolver;
 	return resolver;
 }
@@ -67,7 +71,7 @@ static struct resolver *find(const char *name, struct err *err)
 	if (named)
 		return named->resolver;
 	if (!name)
-		return start("", default_forwarder, err);
+		return start("", default_forwarder, NULL, err);
 	(void)err_set(
 	    err, ERR_CONFIG, "the resolver \"%s\" is not defined", name);
 	return NULL;
@@ -94,10 +98,42 @@ bool script_resolver_define(
 	if (!all)
 		all = map_new();
 	named = map_get(all, key);
-	ok = (named && str_eq(named->forwarder, forwarder)) ||
-	     start(key, forwarder, err) != NULL;
+	ok = (named && !named->has_zone &&
+		 str_eq(named->forwarder, forwarder)) ||
+	     start(key, forwarder, NULL, err) != NULL;
 	pthread_mutex_unlock(&lock);
 	return ok;
+}
+
+bool script_resolver_define_zone(
+    const char *name, struct dns_zone *zone, struct err *err)
+{
+	bool ok;
+
+	pthread_mutex_lock(&lock);
+	if (!all)
+		all = map_new();
+	ok = start(name ? name : "", NULL, zone, err) != NULL;
+	pthread_mutex_unlock(&lock);
+	return ok;
+}
+
+void script_use_zone(struct dns_zone *zone)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	pthread_mutex_lock(&lock);
+	while (default_zone && all && map_each(all, &pos, &name, &value)) {
+		struct named *named = value;
+
+		if (!named->has_zone)
+			resolver_set_zone(named->resolver, zone);
+	}
+	dns_zone_unref(default_zone);
+	default_zone = dns_zone_ref(zone);
+	pthread_mutex_unlock(&lock);
 }
 
 static void free_named(void *p)
@@ -117,6 +153,8 @@ void script_resolvers_stop(void)
 	memset(&started, 0, sizeof started);
 	map_free(all, free_named);
 	all = NULL;
+	dns_zone_unref(default_zone);
+	default_zone = NULL;
 	pthread_mutex_unlock(&lock);
 }
 

@@ -11,6 +11,7 @@
 #ifndef LUA_SCRIPT_DNS_H
 #define LUA_SCRIPT_DNS_H
 
+#include "net/dns_zone.h"
 #include "net/mx.h"
 #include "net/resolver.h"
 
@@ -21,6 +22,13 @@ struct resolver *script_resolver(const char *name, struct err *err) MUST_USE;
  * Questions under way go on. */
 bool script_resolver_define(
     const char *name, const char *forwarder, struct err *err) MUST_USE;
+/* The same with a zone instead of a server (net/dns_zone.h). */
+bool script_resolver_define_zone(
+    const char *name, struct dns_zone *zone, struct err *err) MUST_USE;
+/* All resolvers that have no zone of their own, started or not, know this and
+ * nothing else: for tests of policies.  First called before any policy is
+ * loaded. */
+void script_use_zone(struct dns_zone *zone);
 /* When no Lua thread is left. */
 void script_resolvers_stop(void);
 void script_mx_timeout_set(int64_t ms);

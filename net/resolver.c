@@ -14,6 +14,9 @@
  * /etc/resolv.conf and the hosts file are looked at when questions come, at
  * most once a second.  When one has changed a new context is made, and what the
  * old one was asked is asked again.
+ *
+ * A resolver with a zone has no context; its questions are answered when they
+ * are taken up.
  */
 #include "net/resolver.h"
 
@@ -32,6 +35,7 @@
 #include "base/worker.h"
 #include "base/xalloc.h"
 #include "net/dns_name.h"
+#include "net/dns_zone.h"
 #include "net/resolver_call.h"
 
 #define MOST_ASKED 128
@@ -55,6 +59,7 @@ struct resolver {
 	struct inbox *inbox;
 	pthread_t thread;
 	/* The thread's own from here on. */
+	struct dns_zone *zone; /* NULL: ub is asked */
 	struct ub_ctx *ub;
 	struct watched resolv_conf, hosts;
 	int64_t watch_at;
@@ -321,6 +326,19 @@ static void on_result(void *ctx, int rc, struct ub_result *result)
 
 /* ---- asking ---- */
 
+static void answer_from_zone(struct resolver *r, struct question *q)
+{
+	struct dns_answer a;
+	int64_t ttl;
+
+	dns_zone_answer(r->zone, q->name, q->type, q->arena, &a, &ttl);
+	ttl *= 1000;
+	if (a.status == DNS_FAILED)
+		ttl = FAILED_TTL_MS;
+	a.expires_at = clock_now_ms() + (ttl > MOST_TTL_MS ? MOST_TTL_MS : ttl);
+	answer(q, &a);
+}
+
 static void ask(struct resolver *r, struct question *q)
 {
 	int rc;
@@ -329,6 +347,10 @@ static void ask(struct resolver *r, struct question *q)
 	list_add_tail(&r->asked, &q->link);
 	q->asked = true;
 	r->asked_count++;
+	if (r->zone) {
+		answer_from_zone(r, q);
+		return;
+	}
 	rc = ub_resolve_async(r->ub, q->name, (int)q->type, 1 /* IN */, q,
 	    on_result, &q->async_id);
 	if (rc)
@@ -350,7 +372,7 @@ static void expire(struct resolver *r)
 	while ((first = heap_first(&r->deadlines)) && first->at <= now) {
 		struct question *q = CONTAINER_OF(first, struct question, heap);
 
-		if (q->asked)
+		if (q->asked && r->ub)
 			(void)ub_cancel(r->ub, q->async_id);
 		answer_failed(q, "no answer in time");
 	}
@@ -363,7 +385,7 @@ static void look_at_files(struct resolver *r)
 	struct list *pos, *tmp;
 	struct ub_ctx *fresh;
 
-	if (clock_now_ms() < r->watch_at)
+	if (r->zone || clock_now_ms() < r->watch_at)
 		return;
 	r->watch_at = clock_now_ms() + WATCH_MS;
 	if (!watched_changed(&r->resolv_conf) && !watched_changed(&r->hosts))
@@ -428,7 +450,7 @@ static void give_up(struct resolver *r)
 	while ((first = heap_first(&r->deadlines))) {
 		struct question *q = CONTAINER_OF(first, struct question, heap);
 
-		if (q->asked)
+		if (q->asked && r->ub)
 			(void)ub_cancel(r->ub, q->async_id);
 		answer_failed(q, "the resolver is stopping");
 	}
@@ -441,7 +463,7 @@ static void *run(void *ctx)
 	while (!inbox_closed(r->inbox)) {
 		struct pollfd fds[] = {
 		    {.fd = inbox_fd(r->inbox), .events = POLLIN},
-		    {.fd = ub_fd(r->ub), .events = POLLIN},
+		    {.fd = r->ub ? ub_fd(r->ub) : -1, .events = POLLIN},
 		};
 
 		if (poll(fds, COUNT(fds), patience(r)) < 0 && errno != EINTR)
@@ -481,8 +503,9 @@ struct resolver *resolver_start(
 	watch(&r->hosts);
 	list_init(&r->waiting);
 	list_init(&r->asked);
-	r->ub = context_new(r, err);
-	if (!r->ub) {
+	r->zone = options->zone ? dns_zone_ref(options->zone) : NULL;
+	r->ub = r->zone ? NULL : context_new(r, err);
+	if (!r->zone && !r->ub) {
 		free(r->forwarder);
 		free(r->trust_anchor_file);
 		free(r->hosts_file);
@@ -500,7 +523,9 @@ void resolver_stop(struct resolver *r)
 		return;
 	inbox_close(r->inbox);
 	(void)pthread_join(r->thread, NULL);
-	ub_ctx_delete(r->ub);
+	if (r->ub)
+		ub_ctx_delete(r->ub);
+	dns_zone_unref(r->zone);
 	heap_release(&r->deadlines);
 	inbox_free(r->inbox);
 	free(r->forwarder);
@@ -539,6 +564,29 @@ void resolver_call(struct resolver *r, resolver_call_fn *call, void *ctx)
 	q->call = call;
 	q->ctx = ctx;
 	inbox_put(r->inbox, &q->item);
+}
+
+struct zone_change {
+	struct resolver *resolver;
+	struct dns_zone *zone;
+};
+
+static void change_zone(void *ctx)
+{
+	struct zone_change *change = ctx;
+
+	dns_zone_unref(change->resolver->zone);
+	change->resolver->zone = change->zone;
+	free(change);
+}
+
+void resolver_set_zone(struct resolver *r, struct dns_zone *zone)
+{
+	struct zone_change *change = xcalloc(1, sizeof *change);
+
+	change->resolver = r;
+	change->zone = dns_zone_ref(zone);
+	resolver_call(r, change_zone, change);
 }
 
 /* ---- waiting ---- */

@@ -18,9 +18,13 @@
 #include "base/inbox.h"
 #include "base/ip.h"
 
+struct dns_zone;
 struct resolver;
 
 struct resolver_options {
+	/* All of the DNS, for tests (dns_zone.h): nobody is asked, the rest
+	 * counts for nothing.  NULL: the real one.  Counted. */
+	struct dns_zone *zone;
 	/* For tests and smart set-ups: "127.0.0.1@PORT" is asked for
 	 * everything. NULL: resolv.conf. */
 	const char *forwarder;
@@ -31,6 +35,9 @@ struct resolver_options {
 struct resolver *resolver_start(
     const struct resolver_options *options, struct err *err) MUST_USE;
 void resolver_stop(struct resolver *resolver);
+/* For one that was started with a zone: another one, for what is asked from now
+ * on. */
+void resolver_set_zone(struct resolver *resolver, struct dns_zone *zone);
 
 enum dns_type {
 	DNS_A = 1,

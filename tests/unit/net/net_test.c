@@ -9,6 +9,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	suite_add_tcase(suite, dns_zone_tests());
 	suite_add_tcase(suite, local_addr_tests());
 	suite_add_tcase(suite, mx_tests());
 	suite_add_tcase(suite, resolver_tests());

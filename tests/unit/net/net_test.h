@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+TCase *dns_zone_tests(void);
 TCase *local_addr_tests(void);
 TCase *mx_tests(void);
 TCase *resolver_tests(void);
