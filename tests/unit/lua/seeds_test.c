@@ -1,8 +1,8 @@
 /*
  * seeds_test.c - the examples that the project started from, unchanged
  *
- * seeds/NN.lua are the fragments of Lua in those pages, in their order;
- * listener_params.toml is their file of that name.
+ * tests/data/seeds has them; the stories of tests/e2e/seeds.lua run them in the
+ * daemons.
  */
 #include <unistd.h>
 
@@ -20,8 +20,8 @@ static const char *seed_path(const char *name)
 	static char path[512];
 	const char *top = getenv("top_srcdir");
 
-	snprintf(path, sizeof path, "%s/tests/unit/lua/seeds/%s",
-	    top ? top : ".", name);
+	snprintf(
+	    path, sizeof path, "%s/tests/data/seeds/%s", top ? top : ".", name);
 	return path;
 }
 
@@ -42,14 +42,14 @@ static const char *find_here(const char *text)
 	return path;
 }
 
-static struct script_policy *load_seed(int n)
+static struct script_policy *load_seed(const char *seed)
 {
-	char name[16], *text;
+	char name[64], *text;
 	struct script_options options = {0};
 	struct script_policy *p = NULL;
 	struct err err = {0};
 
-	snprintf(name, sizeof name, "%02d.lua", n);
+	snprintf(name, sizeof name, "%s.lua", seed);
 	text = fd_read_file(seed_path(name), 1 << 20, NULL, &err);
 	ck_assert_msg(text != NULL, "%s", err.text);
 	options.path = find_here(text);
@@ -59,50 +59,60 @@ static struct script_policy *load_seed(int n)
 }
 
 static const struct {
-	int seed;
+	const char *seed;
 	const char *event, *arg;
 	const char *authz_id; /* NULL: not authenticated */
 	const char *want;     /* part of the JSON or of the error */
 } cases[] = {
-    {1, "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
+    {"dynamic_via_flat", "smtp_server_get_dynamic_parameters", "0.0.0.0:25",
+	NULL,
 	"{\"via\":{\"10.0.0.1\":{\"hostname\":\"mx.example-customer.com\","
 	"\"tls_certificate\":\"/path/to/customer1.cert\","
 	"\"tls_private_key\":\"/path/to/customer1.key\"},\"10.0.0.2\":"},
-    {2, "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
+    {"dynamic_toml_flat", "smtp_server_get_dynamic_parameters", "0.0.0.0:25",
+	NULL,
 	"{\"via\":{\"10.0.0.1\":{\"hostname\":\"mx.example-customer.com\","
 	"\"tls_certificate\":\"/path/to/customer1.cert\","
 	"\"tls_private_key\":\"/path/to/customer1.key\"},\"10.0.0.2\":"},
-    {3, "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL, "null"},
-    {4, "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
+    {"dynamic_signature", "smtp_server_get_dynamic_parameters", "0.0.0.0:25",
+	NULL, "null"},
+    {"dynamic_via", "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
 	"\"10.0.0.2\":{\"hostname\":\"mx.other-customer.com\""},
-    {5, "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
+    {"dynamic_toml", "smtp_server_get_dynamic_parameters", "0.0.0.0:25", NULL,
 	"\"10.0.0.2\":{\"hostname\":\"mx.other-customer.com\""},
-    {6, "get_egress_source", "any", NULL, "{\"name\":\"any\"}"},
-    {7, "get_egress_source", "ip-1", NULL,
+    {"source_name", "get_egress_source", "any", NULL, "{\"name\":\"any\"}"},
+    {"source_address", "get_egress_source", "ip-1", NULL,
 	"{\"name\":\"ip-1\",\"source_address\":\"10.0.0.1\"}"},
-    {7, "get_egress_source", "other", NULL,
+    {"source_address", "get_egress_source", "other", NULL,
 	"you need to do something for other source names"},
     /* The page forgets the return: so it ends in its error. */
-    {8, "get_egress_source", "ip-1", NULL,
+    {"source_ehlo_domain", "get_egress_source", "ip-1", NULL,
 	"you need to do something for other source names"},
-    {10, "get_listener_domain", "example.com", NULL, "{\"relay_to\":true}"},
-    {10, "get_listener_domain", "example.org", NULL, "null"},
-    {11, "get_listener_domain", "example.org", NULL, "null"},
-    {11, "get_listener_domain", "example.org", "scott", "{\"relay_to\":true}"},
-    {12, "get_listener_domain", "example.com", "scott", "{\"relay_to\":true}"},
-    {12, "get_listener_domain", "example.com", "eve", "null"},
-    {13, "get_listener_domain", "bounce.example.com", NULL,
+    {"source_ehlo_domain_filled", "get_egress_source", "ip-1", NULL,
+	"\"ehlo_domain\":\"mta1.examplecorp.com\""},
+    {"domain_relay_to", "get_listener_domain", "example.com", NULL,
+	"{\"relay_to\":true}"},
+    {"domain_relay_to", "get_listener_domain", "example.org", NULL, "null"},
+    {"domain_authenticated", "get_listener_domain", "example.org", NULL,
+	"null"},
+    {"domain_authenticated", "get_listener_domain", "example.org", "scott",
+	"{\"relay_to\":true}"},
+    {"domain_by_user", "get_listener_domain", "example.com", "scott",
+	"{\"relay_to\":true}"},
+    {"domain_by_user", "get_listener_domain", "example.com", "eve", "null"},
+    {"domain_log_oob", "get_listener_domain", "bounce.example.com", NULL,
 	"{\"log_oob\":true}"},
-    {14, "get_listener_domain", "fbl.example.com", NULL, "{\"log_arf\":true}"},
-    {15, "get_listener_domain", "send.example.com", NULL,
+    {"domain_log_arf", "get_listener_domain", "fbl.example.com", NULL,
+	"{\"log_arf\":true}"},
+    {"domain_relay_from", "get_listener_domain", "send.example.com", NULL,
 	"{\"relay_from\":[\"10.0.0.0/24\"]}"},
-    {16, "get_queue_config", "smarthost.example.com", NULL,
+    {"queue_smart_host", "get_queue_config", "smarthost.example.com", NULL,
 	"{\"protocol\":{\"smtp\":{\"mx_list\":[\"smart.host.local\","
 	"{\"addr\":\"10.0.0.1\",\"name\":\"mx.example.com\"}]}}}"},
-    {16, "get_queue_config", "other.example.com", NULL, "{}"},
-    {17, "get_queue_config", "maildir.example.com", NULL,
+    {"queue_smart_host", "get_queue_config", "other.example.com", NULL, "{}"},
+    {"queue_maildir", "get_queue_config", "maildir.example.com", NULL,
 	"{\"protocol\":{\"maildir_path\":\"/var/tmp/kumo-maildir\"}}"},
-    {18, "get_queue_config", "webhook", NULL,
+    {"queue_webhook", "get_queue_config", "webhook", NULL,
 	"{\"protocol\":{\"custom_lua\":{\"constructor\":\"make.webhook\"}}}"},
 };
 
@@ -123,8 +133,8 @@ START_TEST(a_seed_does_what_its_page_says)
 		json_write(&got, script_call_result(call));
 	else
 		buf_addstr(&got, script_call_error(call));
-	ck_assert_msg(strstr(buf_str(&got), cases[_i].want) != NULL,
-	    "seed %d: %s", cases[_i].seed, buf_str(&got));
+	ck_assert_msg(strstr(buf_str(&got), cases[_i].want) != NULL, "%s: %s",
+	    cases[_i].seed, buf_str(&got));
 	buf_release(&got);
 	script_call_free(call);
 	meta_free(meta);
@@ -132,9 +142,18 @@ START_TEST(a_seed_does_what_its_page_says)
 }
 END_TEST
 
+static const char *const seeds[] = {"dynamic_via_flat", "dynamic_toml_flat",
+    "dynamic_signature", "dynamic_via", "dynamic_toml", "source_name",
+    "source_address", "source_ehlo_domain", "source_ha_proxy",
+    "domain_relay_to", "domain_authenticated", "domain_by_user",
+    "domain_log_oob", "domain_log_arf", "domain_relay_from", "queue_smart_host",
+    "queue_maildir", "queue_webhook", "dynamic_signature_filled",
+    "dynamic_static_filled", "dynamic_json_filled", "dynamic_memoize_filled",
+    "source_ehlo_domain_filled", "source_ha_proxy_filled"};
+
 START_TEST(a_seed_loads)
 {
-	end_policy(load_seed(_i));
+	end_policy(load_seed(seeds[_i]));
 }
 END_TEST
 
@@ -144,7 +163,7 @@ Suite *seeds_suite(void)
 	TCase *tcase = tcase_create("seeds");
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, a_seed_loads, 1, 19);
+	tcase_add_loop_test(tcase, a_seed_loads, 0, COUNT(seeds));
 	tcase_add_loop_test(
 	    tcase, a_seed_does_what_its_page_says, 0, COUNT(cases));
 	suite_add_tcase(suite, tcase);
