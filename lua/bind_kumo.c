@@ -55,10 +55,14 @@ static int l_set_max_lua_context_use_count(lua_State *L)
 	return 0;
 }
 
-/* There are never more idle states than threads. */
+/* Of those that are idle; there are never more than threads. */
 static int l_set_max_spare_lua_contexts(lua_State *L)
 {
-	(void)at_least(L, 0);
+	struct script_policy *p = settable(L, "set_max_spare_lua_contexts");
+	int64_t most = at_least(L, 0);
+
+	if (p)
+		p->max_spare = most;
 	return 0;
 }
 

@@ -175,6 +175,7 @@ struct script_policy *script_pool_new(const struct script_options *options)
 	    options->memory_limit ? options->memory_limit : 64 << 20;
 	p->max_age_ms = 300 * 1000;
 	p->max_uses = 1024;
+	p->max_spare = 8192;
 	p->setup.arena = arena_new(0);
 	p->events = map_new();
 	p->egress_sources = map_new();
@@ -391,6 +392,7 @@ static struct script_state *take_state(
 		    LIST_ITEM(p->states.next, struct script_state, link);
 
 		list_remove(&state->link);
+		p->spare--;
 		if (script_state_reusable(state))
 			return state;
 		list_add_tail(stale, &state->link);
@@ -443,8 +445,11 @@ static void serve_one(struct script_thread *thread, struct script_call *call)
 	} else {
 		keep = false;
 	}
-	if (keep)
+	keep = keep && p->spare < p->max_spare;
+	if (keep) {
 		list_add_head(&p->states, &state->link);
+		p->spare++;
+	}
 	pthread_mutex_unlock(&p->lock);
 	if (done)
 		done(call, call->done_ctx);

@@ -47,7 +47,7 @@ struct script_policy {
 	const struct watch_globs *monitor_globs; /* NULL: the default */
 	struct map *events;         /* name -> struct script_event */
 	struct map *egress_sources; /* define_egress_source: name -> value */
-	int64_t max_age_ms, max_uses;
+	int64_t max_age_ms, max_uses, max_spare;
 	bool print_to_stdout;
 	bool validation_failed;
 
@@ -58,6 +58,7 @@ struct script_policy {
 	struct list calls;     /* waiting, oldest first */
 	unsigned waiting;      /* how many that are */
 	struct list states;    /* idle, most recently used first */
+	int64_t spare;         /* how many those are */
 	struct heap deadlines; /* of submitted calls */
 	struct map *sources;   /* path -> struct source, of required modules */
 	struct map *warned;    /* what was said once */

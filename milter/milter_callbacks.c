@@ -20,11 +20,20 @@
 #include "base/xalloc.h"
 #include "milter/milter_steps.h"
 
+/* What was agreed on when the MTA connected. */
+enum {
+	NO_REPLY_HEADER = 1,
+	NO_REPLY_EOH = 2,
+	NO_REPLY_BODY = 4,
+	LEADING_SPACE = 8,
+	AGREEMENTS = 16
+};
+
 /* A connection as libmilter holds it: made before there is a session, because
  * negotiation comes before connect. */
 struct context {
 	struct session *session;
-	bool no_reply_header, no_reply_eoh, no_reply_body;
+	unsigned agreed;
 	struct context *next; /* of those left behind */
 };
 
@@ -100,6 +109,55 @@ static sfsistat leave(sfsistat result)
 
 /* ---- the table ---- */
 
+/* An MTA may keep its connection to us for another client (SMFIC_QUIT_NC):
+ * xxfi_close is called, which cannot know whether that was the end, and then
+ * xxfi_connect without a negotiation.  What was agreed on still holds, and a
+ * reply too many or too few hangs the MTA.  It is kept beside libmilter's
+ * context (whose private pointer has to be NULL after xxfi_close), in the low
+ * bits of its address; another context that falls into the same place drops
+ * it, and such a connection is answered 4yz. */
+#define REMEMBERED 1024
+static _Atomic uintptr_t remembered[REMEMBERED];
+
+static _Atomic uintptr_t *place_of(const SMFICTX *ctx)
+{
+	/* Fibonacci hashing of the address. */
+	uint64_t h = (uint64_t)(uintptr_t)ctx * 0x9e3779b97f4a7c15u;
+
+	return &remembered[h >> 54];
+}
+
+static void remember(const SMFICTX *ctx, unsigned agreed)
+{
+	invariant((uintptr_t)ctx % AGREEMENTS == 0);
+	atomic_store(place_of(ctx), (uintptr_t)ctx | agreed);
+}
+
+static bool recall(const SMFICTX *ctx, unsigned *agreed)
+{
+	uintptr_t found = atomic_load(place_of(ctx));
+
+	*agreed = found % AGREEMENTS;
+	return found - *agreed == (uintptr_t)ctx;
+}
+
+/* False: the process is stopping. */
+static bool begin(SMFICTX *ctx, unsigned agreed)
+{
+	struct context *c = xcalloc(1, sizeof *c);
+
+	if (!service_enter(the_service)) {
+		free(c);
+		return false;
+	}
+	c->agreed = agreed;
+	c->session = session_new(the_service);
+	c->session->has_leading_space = agreed & LEADING_SPACE;
+	(void)smfi_setpriv(ctx, c);
+	service_leave(the_service);
+	return true;
+}
+
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions,
     unsigned long steps, unsigned long unused2, unsigned long unused3,
     unsigned long *want_actions, unsigned long *want_steps,
@@ -114,23 +172,19 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions,
 	    [MACROS_EOH] = SMFIM_EOH,
 	    [MACROS_EOM] = SMFIM_EOM,
 	};
-	struct context *c;
+	unsigned agreed = (steps & SMFIP_NR_HDR ? NO_REPLY_HEADER : 0u) |
+			  (steps & SMFIP_NR_EOH ? NO_REPLY_EOH : 0u) |
+			  (steps & SMFIP_NR_BODY ? NO_REPLY_BODY : 0u) |
+			  (steps & SMFIP_HDR_LEADSPC ? LEADING_SPACE : 0u);
 
 	if (!(actions & SMFIF_DELRCPT)) {
 		diag_error("the MTA offers no removal of recipients, which "
 			   "leave_to_mta needs; refusing to work with it");
 		return SMFIS_REJECT;
 	}
-	c = xcalloc(1, sizeof *c);
-	if (!service_enter(the_service)) {
-		free(c);
+	if (!begin(ctx, agreed))
 		return SMFIS_REJECT; /* the MTA's default action: tempfail */
-	}
-	c->session = session_new(the_service);
-	c->session->has_leading_space = steps & SMFIP_HDR_LEADSPC;
-	c->no_reply_header = steps & SMFIP_NR_HDR;
-	c->no_reply_eoh = steps & SMFIP_NR_EOH;
-	c->no_reply_body = steps & SMFIP_NR_BODY;
+	remember(ctx, agreed);
 	if (actions & SMFIF_SETSYMLIST)
 		for (int i = 0; i < MACRO_STAGES; i++)
 			(void)smfi_setsymlist(
@@ -138,15 +192,18 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions,
 	*want_actions = actions & (SMFIF_DELRCPT | SMFIF_SETSYMLIST);
 	*want_steps = steps & WANTED_STEPS;
 	*want2 = *want3 = 0;
-	(void)smfi_setpriv(ctx, c);
-	return leave(SMFIS_CONTINUE);
+	return SMFIS_CONTINUE;
 }
 
 static sfsistat on_connect(SMFICTX *ctx, char *hostname, struct sockaddr *addr)
 {
-	struct session *s = enter(ctx);
 	struct macros macros = macros_of(ctx);
+	struct session *s;
+	unsigned agreed;
 
+	if (!smfi_getpriv(ctx) && recall(ctx, &agreed))
+		(void)begin(ctx, agreed);
+	s = enter(ctx);
 	if (!s)
 		return SMFIS_TEMPFAIL;
 	return leave(answer(ctx, s, step_connect(s, hostname, addr, &macros)));
@@ -191,17 +248,22 @@ static sfsistat on_data(SMFICTX *ctx)
 	return leave(answer(ctx, s, step_data(s)));
 }
 
+/* NOREPLY where that was agreed on; without a context the MTA waits. */
+static sfsistat unless(
+    const struct context *c, unsigned agreement, sfsistat result)
+{
+	return c && c->agreed & agreement ? SMFIS_NOREPLY : result;
+}
+
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 {
 	struct context *c = smfi_getpriv(ctx);
 	struct session *s = enter(ctx);
-	sfsistat result =
-	    c && c->no_reply_header ? SMFIS_NOREPLY : SMFIS_CONTINUE;
 
 	if (!s)
-		return c && c->no_reply_header ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+		return unless(c, NO_REPLY_HEADER, SMFIS_TEMPFAIL);
 	session_header(s, name, value);
-	return leave(result);
+	return leave(unless(c, NO_REPLY_HEADER, SMFIS_CONTINUE));
 }
 
 static sfsistat on_eoh(SMFICTX *ctx)
@@ -210,9 +272,9 @@ static sfsistat on_eoh(SMFICTX *ctx)
 	struct session *s = enter(ctx);
 
 	if (!s)
-		return c && c->no_reply_eoh ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+		return unless(c, NO_REPLY_EOH, SMFIS_TEMPFAIL);
 	session_end_of_headers(s);
-	return leave(c->no_reply_eoh ? SMFIS_NOREPLY : SMFIS_CONTINUE);
+	return leave(unless(c, NO_REPLY_EOH, SMFIS_CONTINUE));
 }
 
 static sfsistat on_body(SMFICTX *ctx, unsigned char *p, size_t len)
@@ -221,9 +283,9 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *p, size_t len)
 	struct session *s = enter(ctx);
 
 	if (!s)
-		return c && c->no_reply_body ? SMFIS_NOREPLY : SMFIS_TEMPFAIL;
+		return unless(c, NO_REPLY_BODY, SMFIS_TEMPFAIL);
 	session_body(s, p, len);
-	return leave(c->no_reply_body ? SMFIS_NOREPLY : SMFIS_CONTINUE);
+	return leave(unless(c, NO_REPLY_BODY, SMFIS_CONTINUE));
 }
 
 /* Ours are committed: from here on the MTA keeps the others only.  Should the

@@ -40,6 +40,7 @@
 struct options {
 	const char *policy, *queue, *socket, *socket_mode, *socket_group;
 	const char *control, *user, *group, *spill_dir, *pid_file;
+	const char *resolver; /* "ADDRESS@PORT"; NULL: resolv.conf's */
 	int64_t free_floor_mib, wal_limit_mib; /* 0: the queue's defaults */
 	bool foreground, check, verbose;
 };
@@ -50,7 +51,8 @@ enum {
 	OPT_SPILL_DIR,
 	OPT_PID_FILE,
 	OPT_FREE_FLOOR,
-	OPT_WAL_LIMIT
+	OPT_WAL_LIMIT,
+	OPT_RESOLVER
 };
 
 static const struct option long_options[] = {
@@ -68,6 +70,7 @@ static const struct option long_options[] = {
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"free-floor", required_argument, NULL, OPT_FREE_FLOOR},
     {"wal-limit", required_argument, NULL, OPT_WAL_LIMIT},
+    {"resolver", required_argument, NULL, OPT_RESOLVER},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -96,6 +99,7 @@ static const char usage[] =
     "                           (256, or 5 % of the file system if that is "
     "less)\n"
     "      --wal-limit=MIB      nor with a longer write-ahead log (256)\n"
+    "      --resolver=ADDR@PORT name server that policies ask\n"
     "      --pid-file=FILE      write the process id there\n"
     "  -f, --foreground         stay, and write to standard error\n"
     "  -C, --check              read options and policy, then exit\n"
@@ -171,6 +175,9 @@ static struct options parse_options(int argc, char **argv)
 		case OPT_WAL_LIMIT:
 			o.wal_limit_mib = mebibytes("wal-limit");
 			break;
+		case OPT_RESOLVER:
+			o.resolver = optarg;
+			break;
 		case OPT_PID_FILE:
 			o.pid_file = optarg;
 			break;
@@ -211,11 +218,12 @@ static NORETURN void give_up(const struct err *err)
 
 /* ---- the parts ---- */
 
-static struct script_policy *load_policy(const struct options *o)
+static struct script_policy *load_policy(
+    const struct options *o, enum script_role role)
 {
 	const struct script_options options = {
 	    .path = o->policy,
-	    .role = SCRIPT_MILTER,
+	    .role = role,
 	};
 	struct script_policy *policy = NULL;
 	struct err err = {0};
@@ -479,8 +487,9 @@ int main(int argc, char **argv)
 	real_queue = queue_real_path(o.queue);
 	script_protect_file(real_queue);
 	free(real_queue);
+	script_use_forwarder(o.resolver);
 	if (o.check) {
-		script_policy_unref(load_policy(&o));
+		script_policy_unref(load_policy(&o, SCRIPT_CHECK));
 		(void)puts("ok");
 		return EX_OK;
 	}
@@ -493,7 +502,8 @@ int main(int argc, char **argv)
 	if ((o.pid_file && !daemon_write_pid(o.pid_file, &err)) ||
 	    !daemon_drop(o.user, o.group, &err))
 		give_up(&err);
-	policy = load_policy(&o);
+	policy = load_policy(&o, SCRIPT_MILTER);
+	policy_setup_warn(script_policy_setup(policy), o.queue);
 	service_init_take(&service, policy);
 	start_storage(&o, script_policy_setup(policy));
 	chores = inbox_new();

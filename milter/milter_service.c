@@ -204,7 +204,7 @@ void service_status(struct service *service, struct buf *out)
 	json_add_int(&o, "started", service->started);
 	json_add_bool(&o, "draining", service->draining);
 	json_add_string(
-	    &o, "intake", service_has_room(service, &room) ? NULL : room.text);
+	    &o, "paused", service_has_room(service, &room) ? NULL : room.text);
 	json_add_int(&o, "open_connections", service->sessions);
 	json_add_int(&o, "open_transactions", service->transactions);
 	json_add_int(&o, "connections", service->connections);
@@ -214,7 +214,7 @@ void service_status(struct service *service, struct buf *out)
 	json_add_int(&o, "refused", service->refused);
 	json_add_int(&o, "deferred", service->deferred);
 	json_add_int(&o, "shed", service->shed);
-	json_add_int(&o, "abandoned", service->abandoned);
+	json_add_int(&o, "custody_abandoned", service->abandoned);
 	json_add_int(&o, "waiting", stats.waiting);
 	json_add_int(&o, "batches", stats.messages);
 	json_add_int(&o, "transactions", stats.transactions);

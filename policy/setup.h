@@ -29,4 +29,9 @@ struct policy_setup {
 	const char *spool_path; /* of the first define_spool; NULL: none */
 };
 
+/* Says what was declared and has no effect beside the daemon's options: a spool
+ * elsewhere than the queue. */
+void policy_setup_warn(
+    const struct policy_setup *setup, const char *queue_path);
+
 #endif

@@ -253,7 +253,7 @@ void ready_queues_stop(struct ready_queues *rqs, bool at_once)
 void ready_queues_status(const struct ready_queues *rqs, struct json_object *o)
 {
 	json_add_int(o, "ready_queues", (int64_t)map_count(rqs->by_name));
-	json_add_int(o, "connections", rqs->r->counters.connections);
+	json_add_int(o, "open_connections", rqs->r->counters.connections);
 }
 
 void ready_queues_free(struct ready_queues *rqs)

@@ -105,7 +105,7 @@ for _, with_router in ipairs { false, true } do
     t.match(verdict, '^4[25][12] 4%.3%.[12] ')
     t.match(open:mail '<a@b.test>', '^452 4%.3%.1 ')
     t.ok(wal_size() > 4 << 20)
-    t.has(milter:ask('status').intake, 'process ' .. shell.pid)
+    t.has(milter:ask('status').paused, 'process ' .. shell.pid)
     local _, status = t.penstock 'status'
     t.has(status, tostring(shell.pid))
     shell.finish()
@@ -139,7 +139,7 @@ t.test('after an unclean stop the whole file is checked, and damage closes the i
   milter = t.milter { policy = policy() }
   milter:line 'queue.db is damaged: '
   t.match(send(milter, 'u@d.test'), '^421 4%.3%.2 ')
-  t.has(milter:ask('status').intake, 'is damaged')
+  t.has(milter:ask('status').paused, 'is damaged')
   local status, out = t.penstock('check', '--queue-integrity')
   t.eq(status, 65, out)
   -- Not forgotten by stopping cleanly.
@@ -278,7 +278,7 @@ t.test('below the floor of free space there is 452, and the router still records
     milter = t.milter { policy = text, args = { '--free-floor', '2000000000' } }
   end
   t.match(send(milter, 'late@d.test'), '^421 4%.3%.2 ')
-  t.has(milter:ask('status').intake, 'the floor is')
+  t.has(milter:ask('status').paused, 'the floor is')
   local router = t.router { policy = text }
   t.wait_for('all deliveries', function()
     return milter:sql('SELECT count(*) FROM recipient')[1][1] == 0

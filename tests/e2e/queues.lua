@@ -236,7 +236,7 @@ t.test('while a shell holds the database nothing new is delivered, and nothing t
     'sqlite3', t.context().queue, '.timeout 20000', 'BEGIN IMMEDIATE', '.shell exec sleep 20',
   }
   t.wait_for('the router to hold', function()
-    return router:ask('status').held
+    return router:ask('status').paused
   end)
   local before = #sink:messages()
   t.wait_for('the ticks', function()

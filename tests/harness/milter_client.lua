@@ -104,6 +104,13 @@ function client.connect(spec, o)
   end
   self.version, self.actions, self.steps = string.unpack('>I4I4I4', data)
   self.wanted = data:sub(13)
+  self:connected_from(o)
+  return self
+end
+
+-- The connect event, and HELO when o.helo is given: the rest of connect().
+function client:connected_from(o)
+  self.o = o
   if o.ip == nil then
     o.ip = '203.0.113.9'
   end
@@ -128,7 +135,13 @@ function client.connect(spec, o)
   if o.helo and self.connected == 'continue' then
     self:helo(o.helo)
   end
-  return self
+  return self.connected
+end
+
+-- Another client over the same connection to the filter (SMFIC_QUIT_NC).
+function client:another_client(o)
+  self:send('K', '')
+  return self:connected_from(o)
 end
 
 function client:helo(name)
