@@ -35,6 +35,7 @@ void bind_string_open(lua_State *L);   /* string.* */
 void bind_time_open(lua_State *L);     /* time.* */
 void bind_uuid_open(lua_State *L);     /* uuid.* */
 void bind_fs_open(lua_State *L);       /* fs.*, glob, read_dir */
+void bind_http_open(lua_State *L);     /* http.* */
 void bind_throttle_open(lua_State *L); /* make_throttle */
 void bind_missing_open(lua_State *L);  /* what is not supported, by name */
 /* Metatables and tables of their own. */
@@ -90,6 +91,8 @@ void script_key_source_push(lua_State *L, int index);
  * long as the object. */
 const struct script_reject *script_reject_test(lua_State *L, int index);
 
+/* A duration, as number of seconds or text, in milliseconds.  Raises. */
+int64_t script_check_duration(lua_State *L, int index);
 /* Sleeps, and raises when the event's time is over. */
 void script_sleep(lua_State *L, int64_t ms);
 

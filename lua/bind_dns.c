@@ -376,22 +376,9 @@ static int l_define_resolver(lua_State *L)
 	return configure(L, 2, name, settable(L, "define_resolver"));
 }
 
-static int64_t check_duration(lua_State *L)
-{
-	struct duration d;
-	struct err err = {0};
-	bool ok = lua_type(L, 1) == LUA_TNUMBER
-		      ? duration_from_seconds(lua_tonumber(L, 1), &d, &err)
-		      : duration_parse(luaL_checkstring(L, 1), &d, &err);
-
-	if (!ok)
-		script_raise(L, &err);
-	return d.ms;
-}
-
 static int l_set_mx_timeout(lua_State *L)
 {
-	int64_t ms = check_duration(L);
+	int64_t ms = script_check_duration(L, 1);
 
 	luaL_argcheck(L, ms > 0, 1, "must be positive");
 	if (settable(L, "set_mx_timeout"))
@@ -402,7 +389,7 @@ static int l_set_mx_timeout(lua_State *L)
 /* libunbound's own rules. */
 static int l_set_mx_negative_cache_ttl(lua_State *L)
 {
-	(void)check_duration(L);
+	(void)script_check_duration(L, 1);
 	if (settable(L, "set_mx_negative_cache_ttl"))
 		diag_warn("kumo.dns.set_mx_negative_cache_ttl has no effect: "
 			  "answers are kept as long as the DNS says");

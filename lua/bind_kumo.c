@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/duration.h"
 #include "base/str.h"
 #include "lua/bind.h"
 #include "lua/script_event.h"
@@ -85,6 +86,19 @@ void script_sleep(lua_State *L, int64_t ms)
 		ts.tv_nsec = (slice > 0 ? slice : 1) * 1000000;
 		(void)nanosleep(&ts, NULL);
 	}
+}
+
+int64_t script_check_duration(lua_State *L, int index)
+{
+	struct duration d;
+	struct err err = {0};
+	bool ok = lua_type(L, index) == LUA_TNUMBER
+		      ? duration_from_seconds(lua_tonumber(L, index), &d, &err)
+		      : duration_parse(luaL_checkstring(L, index), &d, &err);
+
+	if (!ok)
+		script_raise(L, &err);
+	return d.ms;
 }
 
 static int l_sleep(lua_State *L)

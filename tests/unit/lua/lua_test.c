@@ -19,6 +19,7 @@ int main(void)
 	srunner_add_suite(runner, digest_suite());
 	srunner_add_suite(runner, dns_suite());
 	srunner_add_suite(runner, fs_suite());
+	srunner_add_suite(runner, http_suite());
 	srunner_add_suite(runner, map_suite());
 	srunner_add_suite(runner, regex_suite());
 	srunner_add_suite(runner, schedule_suite());

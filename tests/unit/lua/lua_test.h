@@ -24,6 +24,7 @@ Suite *pool_suite(void);
 Suite *digest_suite(void);
 Suite *dns_suite(void);
 Suite *fs_suite(void);
+Suite *http_suite(void);
 Suite *map_suite(void);
 Suite *regex_suite(void);
 Suite *schedule_suite(void);
