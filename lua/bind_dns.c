@@ -16,6 +16,8 @@
 #include "policy/param_rows.h"
 #include "policy/site_name.h"
 
+#define ZONE "penstock.dns_zone"
+
 /* ---- texts ---- */
 
 /* Labels of the address, the last first. */
@@ -294,23 +296,62 @@ static int l_lookup_mx(lua_State *L)
 
 /* ---- set-up ---- */
 
+static const struct param_set resolver_params;
+
+struct test_config {
+	uint64_t given[2];
+	struct string_list zones;
+};
+
+#define S test_config
+static const struct param_spec test_specs[] = {
+    P_STRING_LIST(
+	S, zones, .help = "Zone files, as text; nothing else exists."),
+};
+#undef S
+
+static const struct param_set test_params = {
+    .name = "Test",
+    .intro = "Names for tests.",
+    .record_size = sizeof(struct test_config),
+    .specs = test_specs,
+    .count = COUNT(test_specs),
+};
+
 struct resolver_config {
 	uint64_t given[2];
 	struct string_list name_servers, search;
 	const char *domain;
 	const struct value *options;
+	struct test_config Test;
 };
 
 #define S resolver_config
 static const struct param_spec resolver_specs[] = {
-    P_STRING_LIST(S, name_servers, .flags = PARAM_REQUIRED,
+    P_STRING_LIST(S, name_servers,
 	.help = "The server that is asked, as address:port; of several, the "
 		"first."),
     P_STRING(S, domain, .flags = PARAM_IGNORED, .help = "Ignored."),
     P_STRING_LIST(S, search, .flags = PARAM_IGNORED, .help = "Ignored."),
     P_MAP(S, options, .flags = PARAM_IGNORED, .help = "Ignored."),
+    P_RECORD(S, Test, struct test_config, &test_params,
+	.help = "For tests: names that are given here."),
 };
 #undef S
+
+static bool check_config(const void *record, struct err *err)
+{
+	const struct resolver_config *config = record;
+	bool is_test = param_given(&resolver_params, record, "Test");
+
+	if (is_test && param_given(&resolver_params, record, "name_servers"))
+		return err_set(err, ERR_CONFIG,
+		    "Test and name_servers exclude each other");
+	if (!is_test && config->name_servers.count == 0)
+		return err_set(
+		    err, ERR_CONFIG, "name_servers: required key is missing");
+	return true;
+}
 
 static const struct param_set resolver_params = {
     .name = "dns.configure_resolver",
@@ -318,6 +359,7 @@ static const struct param_set resolver_params = {
     .record_size = sizeof(struct resolver_config),
     .specs = resolver_specs,
     .count = COUNT(resolver_specs),
+    .check = check_config,
 };
 
 /* Is this where the set-up counts? */
@@ -330,42 +372,90 @@ static bool settable(lua_State *L, const char *name)
 	return state->is_first && state->policy->role != SCRIPT_CHECK;
 }
 
-static int configure(lua_State *L, int index, const char *name, bool counts)
+/* A zone that Lua's collector owns. */
+static struct dns_zone *push_zone(lua_State *L)
 {
-	const struct resolver_config *config;
+	struct dns_zone **held = lua_newuserdatauv(L, sizeof *held, 0);
+
+	*held = NULL;
+	luaL_setmetatable(L, ZONE);
+	*held = dns_zone_new();
+	return *held;
+}
+
+static int l_zone_gc(lua_State *L)
+{
+	struct dns_zone **held = luaL_checkudata(L, 1, ZONE);
+
+	dns_zone_unref(*held);
+	*held = NULL;
+	return 0;
+}
+
+/* Counts in a check too: nobody is asked. */
+static int configure_zones(
+    lua_State *L, const struct string_list *zones, const char *name)
+{
+	struct dns_zone *zone = push_zone(L);
+	struct err err = {0};
+
+	for (size_t i = 0; i < zones->count; i++)
+		if (!dns_zone_add_text(zone, zones->items[i], &err)) {
+			(void)err_prefix(&err, "Test.zones[%zu]", i + 1);
+			script_raise(L, &err);
+		}
+	if (script_state_of(L)->is_first &&
+	    !script_resolver_define_zone(name, zone, &err))
+		script_raise(L, &err);
+	return 0;
+}
+
+static int configure_server(
+    lua_State *L, const char *server, size_t count, const char *name)
+{
 	char forwarder[80], text[IP_TEXT];
 	struct ip_addr ip;
 	uint16_t port = 53;
 	struct err err = {0};
+
+	if (!ip_parse(server, &ip) && !ip_port_parse(server, &ip, &port))
+		return luaL_error(L,
+		    "name_servers: invalid value: \"%s\", expected "
+		    "address:port",
+		    server);
+	if (!script_state_of(L)->is_first ||
+	    script_state_of(L)->policy->role == SCRIPT_CHECK)
+		return 0;
+	if (count > 1)
+		diag_warn("kumo.dns: of several name_servers only %s is asked",
+		    server);
+	snprintf(
+	    forwarder, sizeof forwarder, "%s@%u", ip_print(text, &ip), port);
+	if (!script_resolver_define(name, forwarder, &err))
+		script_raise(L, &err);
+	return 0;
+}
+
+static int configure(lua_State *L, int index, const char *name)
+{
+	const struct resolver_config *config;
 	struct arena *arena;
-	const char *server;
 	void *record;
 
 	lua_settop(L, index);
 	arena = script_box_arena(L);
 	(void)script_params_check(L, index, &resolver_params, arena, &record);
 	config = record;
-	if (config->name_servers.count == 0)
-		return luaL_error(L, "name_servers: there is none");
-	server = config->name_servers.items[0];
-	if (!ip_parse(server, &ip) && !ip_port_parse(server, &ip, &port))
-		return luaL_error(L,
-		    "name_servers: invalid value: \"%s\", expected "
-		    "address:port",
-		    server);
-	if (config->name_servers.count > 1 && counts)
-		diag_warn("kumo.dns: of several name_servers only %s is asked",
-		    server);
-	snprintf(
-	    forwarder, sizeof forwarder, "%s@%u", ip_print(text, &ip), port);
-	if (counts && !script_resolver_define(name, forwarder, &err))
-		script_raise(L, &err);
-	return 0;
+	if (param_given(&resolver_params, record, "Test"))
+		return configure_zones(L, &config->Test.zones, name);
+	return configure_server(
+	    L, config->name_servers.items[0], config->name_servers.count, name);
 }
 
 static int l_configure_resolver(lua_State *L)
 {
-	return configure(L, 1, NULL, settable(L, "configure_resolver"));
+	(void)settable(L, "configure_resolver");
+	return configure(L, 1, NULL);
 }
 
 static int l_define_resolver(lua_State *L)
@@ -373,7 +463,8 @@ static int l_define_resolver(lua_State *L)
 	const char *name = luaL_checkstring(L, 1);
 
 	luaL_argcheck(L, *name, 1, "a name");
-	return configure(L, 2, name, settable(L, "define_resolver"));
+	(void)settable(L, "define_resolver");
+	return configure(L, 2, name);
 }
 
 static int l_set_mx_timeout(lua_State *L)
@@ -429,7 +520,8 @@ static const luaL_Reg functions[] = {
     {"reverse_ip", l_reverse_ip},
     /* (ip, zone [, resolver]): address and reason, or nil */
     {"rbl_lookup", l_rbl_lookup},
-    /* {name_servers = {"address:port"}}: in init */
+    /* {name_servers = {"address:port"}} or {Test = {zones = {text}}}: in
+     * init */
     {"configure_resolver", l_configure_resolver},
     /* (name, the same): one more, for the argument `resolver` */
     {"define_resolver", l_define_resolver},
@@ -446,6 +538,7 @@ static const luaL_Reg functions[] = {
 
 void bind_dns_open(lua_State *L)
 {
+	script_table_class(L, ZONE, NULL, l_zone_gc);
 	luaL_getsubtable(L, -1, "dns");
 	luaL_setfuncs(L, functions, 0);
 	lua_pop(L, 1);

@@ -142,9 +142,57 @@ START_TEST(a_silent_server_costs_no_more_than_the_event)
 }
 END_TEST
 
+/* {Test = ...}: nobody is asked, the zones are all there is. */
+static const char zones[] =
+    "local zones = {[[\n"
+    "$ORIGIN example.net.\n"
+    "@ 300 MX 10 mx\n"
+    "mx 300 A 192.0.2.25\n"
+    "]], [[\n"
+    "example.org. 300 IN TXT \"v=spf1 -all\"\n"
+    "*.rbl.example.org. 60 IN A 127.0.0.2\n"
+    "]]} "
+    "kumo.on('init', function() "
+    "kumo.dns.configure_resolver{Test={zones={zones[1]}}} "
+    "kumo.dns.define_resolver('other', {Test={zones={zones[2]}}}) end)";
+
+static const struct eval_case in_zones[] = {
+    {"mail hosts from a zone",
+	"return {kumo.dns.lookup_mx('example.net').hosts, "
+	"kumo.dns.lookup_addr 'mx.example.net'}",
+	"[[\"mx.example.net.\"],[\"192.0.2.25\"]]", zones},
+    {"what is not in it does not exist",
+	"kumo.dns.lookup_addr 'mx.example.org'",
+	"mx.example.org: it does not exist", zones},
+    {"a resolver with zones of its own",
+	"return {kumo.dns.lookup_txt('example.org', 'other'), "
+	"kumo.dns.rbl_lookup('192.0.2.1', 'rbl.example.org', 'other')}",
+	"[[\"v=spf1 -all\"],\"127.0.0.2\"]", zones},
+    {"the default one does not know them",
+	"return #kumo.dns.lookup_txt 'example.org'", "0", zones},
+};
+
+START_TEST(a_policy_can_be_given_zones)
+{
+	check_eval(&in_zones[_i]);
+}
+END_TEST
+
 static const struct {
 	const char *label, *policy, *want;
 } wrong[] = {
+    {"a zone with a faulty line",
+	"kumo.on('init', function() kumo.dns.configure_resolver{"
+	"Test={zones={'a. A 192.0.2.1', 'a. A nonsense'}}} end)",
+	"Test.zones[2]: line 1: "},
+    {"a zone and a server",
+	"kumo.on('init', function() kumo.dns.configure_resolver{"
+	"Test={zones={}}, name_servers={'127.0.0.1:53'}} end)",
+	"Test and name_servers exclude each other"},
+    {"something else for tests",
+	"kumo.on('init', function() kumo.dns.configure_resolver{"
+	"Test={records={}}} end)",
+	"unknown key \"records\""},
     {"no servers",
 	"kumo.on('init', function() kumo.dns.configure_resolver{} end)",
 	"name_servers: required key is missing"},
@@ -172,6 +220,8 @@ Suite *dns_suite(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_loop_test(tcase, a_policy_asks_the_dns, 0, COUNT(cases));
 	tcase_add_test(tcase, a_silent_server_costs_no_more_than_the_event);
+	tcase_add_loop_test(
+	    tcase, a_policy_can_be_given_zones, 0, COUNT(in_zones));
 	tcase_add_loop_test(tcase, a_bad_set_up_does_not_load, 0, COUNT(wrong));
 	suite_add_tcase(suite, tcase);
 	return suite;
