@@ -133,17 +133,24 @@ static bool zone(const char **p, int *seconds)
 		int hours;
 	} zones[] = {{"GMT", 0}, {"UTC", 0}, {"UT", 0}, {"EST", -5},
 	    {"EDT", -4}, {"CST", -6}, {"CDT", -5}, {"MST", -7}, {"MDT", -6},
-	    {"PST", -8}, {"PDT", -7}, {"Z", 0}};
+	    {"PST", -8}, {"PDT", -7}};
+	size_t letters = 0;
 
 	if (offset(p, false, seconds))
 		return true;
+	while (isalpha((unsigned char)(*p)[letters]))
+		letters++;
+	/* Other names, one letter or several, have meant too many things to
+	 * mean anything but UTC (RFC 5322, 4.3). */
+	if (letters == 0 || letters > 5)
+		return false;
+	*seconds = 0;
 	for (size_t i = 0; i < COUNT(zones); i++)
-		if (str_ncase_eq(*p, zones[i].name, strlen(zones[i].name))) {
-			*p += strlen(zones[i].name);
+		if (strlen(zones[i].name) == letters &&
+		    str_ncase_eq(*p, zones[i].name, letters))
 			*seconds = zones[i].hours * 3600;
-			return true;
-		}
-	return false;
+	*p += letters;
+	return true;
 }
 
 bool datetime_parse_rfc2822(

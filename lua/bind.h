@@ -43,6 +43,7 @@ void bind_sqlite_open(lua_State *L); /* require 'sqlite' */
 void bind_address_open(lua_State *L);
 void bind_message_open(lua_State *L);
 void bind_headers_open(lua_State *L);  /* methods, into the table on top */
+void bind_report_open(lua_State *L);   /* the same */
 void bind_schedule_open(lua_State *L); /* the same */
 void bind_conn_meta_open(lua_State *L);
 void bind_penstock_open(lua_State *L); /* the global `penstock` */

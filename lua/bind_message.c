@@ -270,7 +270,7 @@ static const luaL_Reg methods[] = {
 };
 
 static const char *const missing[] = {"from_header", "to_header",
-    "get_address_header", "import_headers", "parse_rfc3464", "parse_rfc5965",
+    "get_address_header", "import_headers",
     "parse_mime", "append_text_plain", "append_text_html",
     "check_fix_conformance", "dkim_sign", "dkim_verify", "arc_verify",
     "arc_seal", "add_authentication_results"};
@@ -327,6 +327,7 @@ void bind_message_open(lua_State *L)
 	lua_setfield(L, -2, "__metatable");
 	luaL_newlib(L, methods);
 	bind_headers_open(L);
+	bind_report_open(L);
 	bind_schedule_open(L);
 	for (size_t i = 0; i < COUNT(missing); i++) {
 		lua_pushstring(L, missing[i]);

@@ -22,6 +22,7 @@ int main(void)
 	srunner_add_suite(runner, http_suite());
 	srunner_add_suite(runner, map_suite());
 	srunner_add_suite(runner, regex_suite());
+	srunner_add_suite(runner, report_suite());
 	srunner_add_suite(runner, schedule_suite());
 	srunner_add_suite(runner, seeds_suite());
 	srunner_add_suite(runner, serde_suite());

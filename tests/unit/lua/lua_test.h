@@ -27,6 +27,7 @@ Suite *fs_suite(void);
 Suite *http_suite(void);
 Suite *map_suite(void);
 Suite *regex_suite(void);
+Suite *report_suite(void);
 Suite *schedule_suite(void);
 Suite *seeds_suite(void);
 Suite *serde_suite(void);

@@ -13,7 +13,9 @@ TCase *envelope_tests(void);
 TCase *header_tests(void);
 TCase *message_tests(void);
 TCase *meta_tests(void);
+TCase *mime_tests(void);
 TCase *queue_name_tests(void);
+TCase *report_tests(void);
 TCase *smtp_reply_tests(void);
 TCase *trace_header_tests(void);
 
