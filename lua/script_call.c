@@ -8,6 +8,8 @@
 #include "base/xalloc.h"
 #include "lua/script_event.h"
 #include "lua/script_pool.h"
+#include "lua/script_session.h"
+#include "lua/script_session_private.h"
 #include "lua/script_state.h"
 
 /* No deadline is later than this, so that sums of times do not overflow. */
@@ -44,6 +46,9 @@ void script_call_unref(struct script_call *call)
 		return;
 	if (call->message)
 		message_unref(call->message);
+	for (size_t i = 0; i < call->batch_count; i++)
+		message_unref(call->batch[i]);
+	script_session_unref(call->session);
 	meta_free(call->meta);
 	arena_unref(call->arena);
 	pthread_cond_destroy(&call->done_cond);
@@ -123,7 +128,8 @@ static bool answered_at_once(struct script_call *call)
 	struct script_policy *p = call->policy;
 
 	invariant(call->stage == CALL_NEW);
-	if (!call->is_load && !script_policy_handles(p, call->event)) {
+	if (!call->is_load && call->step <= STEP_MAKE &&
+	    !script_policy_handles(p, call->event)) {
 		script_event_without_handler(call);
 		call->stage = CALL_DONE;
 		return true;

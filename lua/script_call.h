@@ -44,6 +44,9 @@ struct script_answer {
 };
 
 struct script_thread;
+struct script_session;
+
+enum script_step { STEP_EVENT, STEP_MAKE, STEP_METHOD, STEP_END };
 
 struct script_call {
 	int refs; /* atomic */
@@ -55,6 +58,10 @@ struct script_call {
 	size_t arg_count;
 	struct meta *meta;
 	struct message *message;
+	struct message **batch; /* of a session's method; NULL: none */
+	size_t batch_count;
+	struct script_session *session; /* script_session.h; NULL: an event */
+	enum script_step step;
 	struct script_answer answer;
 
 	/* Under the pool's lock. */

@@ -16,6 +16,7 @@
 #include "lua/bind.h"
 #include "lua/script_object.h"
 #include "lua/script_pool.h"
+#include "lua/script_session_private.h"
 #include "lua/script_value.h"
 #include "policy/egress_path.h"
 #include "policy/egress_pool.h"
@@ -360,10 +361,14 @@ static int l_arguments(lua_State *L)
 {
 	struct script_call *call = lua_touserdata(L, 1);
 
-	luaL_checkstack(L, SCRIPT_MOST_ARGS + 4, "too many arguments");
+	int count = (int)(call->arg_count + call->batch_count);
+
+	luaL_checkstack(L, count + 4, "too many arguments");
 	for (size_t i = 0; i < call->arg_count; i++)
 		push_arg(L, call, &call->args[i]);
-	return (int)call->arg_count;
+	for (size_t i = 0; i < call->batch_count; i++)
+		script_message_push(L, call->batch[i]);
+	return count;
 }
 
 /* The error value at 1 as text. */
@@ -431,8 +436,9 @@ void script_event_run(struct script_state *state, struct script_call *call)
 		take_error(L, state, call);
 	} else {
 		args = lua_gettop(L);
-		lua_checkstack(L, args + 8);
-		lua_pushcfunction(L, l_dispatch);
+		invariant(lua_checkstack(L, args + 8));
+		lua_pushcfunction(
+		    L, call->session ? script_session_l_run : l_dispatch);
 		lua_pushlightuserdata(L, call);
 		for (int i = 1; i <= args; i++)
 			lua_pushvalue(L, i);

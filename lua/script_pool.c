@@ -29,6 +29,7 @@
 #include "base/xalloc.h"
 #include "lua/script_dns.h"
 #include "lua/script_event.h"
+#include "lua/script_session_private.h"
 #include "lua/script_state.h"
 
 #define GROW_AFTER_MS 10 /* a call that waits this long wants a thread */
@@ -431,7 +432,9 @@ static void serve_one(struct script_thread *thread, struct script_call *call)
 	p->waiting--;
 	call->stage = CALL_RUNNING;
 	call->thread = thread;
-	state = take_state(p, &stale);
+	state = script_session_take(call);
+	if (!state)
+		state = take_state(p, &stale);
 	pthread_mutex_unlock(&p->lock);
 
 	state = script_call_serve(call, state, inner_deadline(call->deadline));
@@ -443,6 +446,10 @@ static void serve_one(struct script_thread *thread, struct script_call *call)
 		heap_remove(&p->deadlines, &call->timer);
 		done = call->done;
 	} else {
+		keep = false;
+	}
+	if (script_session_keep(call, state, thread->abandoned)) {
+		state = NULL;
 		keep = false;
 	}
 	keep = keep && p->spare < p->max_spare;
@@ -524,7 +531,8 @@ static void *watch_time(void *ctx)
 		expire_due(p);
 		if (p->closing)
 			break;
-		if (!list_empty(&p->calls) && p->threads < p->most_threads) {
+		if (!list_empty(&p->calls) &&
+		    p->threads < p->most_threads + p->sessions) {
 			struct script_call *oldest =
 			    LIST_ITEM(p->calls.next, struct script_call, link);
 

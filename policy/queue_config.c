@@ -153,13 +153,17 @@ static const struct param_spec maildir_specs[] = {
 
 static const struct param_spec lua_specs[] = {
     P_STRING(S, constructor, .flags = PARAM_REQUIRED,
-	.help = "The event that makes a connection."),
-    P_INT(S, batch_size, 1, INT64_MAX, .fallback = "1",
-	.help = "Messages that one call takes."),
-    P_INT(S, min_batch_size, 1, INT64_MAX, .fallback = "1",
-	.help = "Messages to wait for."),
+	.help = "The event that makes a connection: it is called with domain, "
+		"tenant and campaign, and returns a table with a method send, "
+		"or send_batch, and perhaps close."),
+    P_INT(S, batch_size, 1, 1000, .fallback = "1",
+	.help = "Messages that one call takes at most. Beyond 1 the connection "
+		"needs send_batch instead of send, also for a single message."),
+    P_INT(S, min_batch_size, 1, 1000, .fallback = "1",
+	.help = "Messages to wait for before a call."),
     P_DURATION(S, max_batch_latency, .fallback = "0s",
-	.help = "How long to wait for them."),
+	.help = "How long to wait for them, from the first one on; 0: not at "
+		"all."),
 };
 #undef S
 
@@ -183,7 +187,8 @@ static const struct param_set maildir_params = {
 
 static const struct param_set lua_params = {
     .name = "protocol.custom_lua",
-    .intro = "By a function of the policy. Not supported yet.",
+    .intro = "By an object of the policy, which says of each message what "
+	     "became of it.",
     .record_size = sizeof(struct protocol),
     .specs = lua_specs,
     .count = COUNT(lua_specs),
@@ -199,8 +204,7 @@ static const struct {
 } forms[] = {
     {"smtp", PROTOCOL_SMTP, true, &smtp_params, NULL},
     {"maildir_path", PROTOCOL_MAILDIR, false, &maildir_params, NULL},
-    {"custom_lua", PROTOCOL_LUA, true, &lua_params,
-	"custom_lua is not supported yet"},
+    {"custom_lua", PROTOCOL_LUA, true, &lua_params, NULL},
     {"xfer", PROTOCOL_SMTP, true, NULL,
 	"xfer: transfer between nodes is not supported"},
 };

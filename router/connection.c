@@ -15,6 +15,7 @@
 #include "base/xalloc.h"
 #include "router/body.h"
 #include "router/destination.h"
+#include "router/lua_connection.h"
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
@@ -83,7 +84,7 @@ static void wait_again(
 	rm->again_count += count;
 }
 
-static void refuse(struct connection *c, struct ready_message *rm,
+void connection_refuse(struct connection *c, struct ready_message *rm,
     const struct smtp_reply *reply)
 {
 	struct attempt attempt = attempt_of(c, rm, NULL);
@@ -108,7 +109,7 @@ static struct delivery_job *next_job(struct connection *c)
 	}
 	while ((rm = ready_queue_first(rq)) != NULL) {
 		if (ready_message_circles(rm, &reply)) {
-			refuse(c, rm, &reply);
+			connection_refuse(c, rm, &reply);
 			continue;
 		}
 		job = make_job(c, rm);
@@ -121,7 +122,7 @@ static struct delivery_job *next_job(struct connection *c)
 
 /* ---- what the session asks and tells ---- */
 
-static void connected(struct connection *c)
+void connection_connected(struct connection *c)
 {
 	if (!c->connecting)
 		return;
@@ -140,7 +141,7 @@ static struct delivery_job *on_next(void *owner, bool early)
 	struct connection *c = owner;
 	struct delivery_job *job;
 
-	connected(c);
+	connection_connected(c);
 	job = next_job(c);
 	if (job) {
 		list_remove(&c->idle);
@@ -197,7 +198,7 @@ static void run_release(struct loop_deferred *d)
 {
 	struct connection *c = CONTAINER_OF(d, struct connection, release);
 
-	if (c->session) {
+	if (c->session || c->lua) {
 		connection_end(c);
 		return;
 	}
@@ -221,17 +222,25 @@ static void on_closed(void *owner, enum session_end end,
 		wait_again(rm, unsent, 0);
 		ready_queue_again(rq, rm);
 	}
+	c->session = NULL;
+	connection_closed(c, end == SESSION_NO_HOST ? reply : NULL, facts);
+}
+
+void connection_closed(struct connection *c, const struct smtp_reply *failed,
+    const struct session_facts *facts)
+{
+	struct ready_queue *rq = c->rq;
+
 	if (c->connecting)
 		rq->connecting--;
 	list_remove(&c->link);
 	list_remove(&c->idle);
 	rq->connection_count--;
 	rq->r->counters.connections--;
-	if (end == SESSION_NO_HOST)
-		ready_queue_failed(rq, reply, facts, c->session_id);
+	if (failed)
+		ready_queue_failed(rq, failed, facts, c->session_id);
 	else
 		ready_queue_work(rq);
-	c->session = NULL;
 	loop_defer(rq->r->loop, &c->release);
 	router_progress(rq->r);
 }
@@ -274,11 +283,11 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local)
 	    .feed_count = r->options->feed_count,
 	    .pick = pick,
 	};
-	struct candidate *candidates;
+	struct candidate *candidates = NULL;
 	struct smtp_reply refusal;
 
-	if (!plan_candidates(
-		&q, arena, &candidates, &c->plan.count, &refusal)) {
+	if (!rq->destination->lua && !plan_candidates(&q, arena, &candidates,
+					 &c->plan.count, &refusal)) {
 		ready_queue_refuse(rq, &refusal);
 		arena_unref(arena);
 		return false;
@@ -303,21 +312,30 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local)
 	r->counters.connections++;
 	c->connecting = true;
 	rq->connecting++;
-	c->session = smtp_session_start(loop_base(r->loop), &c->plan, &ops, c);
+	if (rq->destination->lua)
+		lua_connection_start(c);
+	else
+		c->session =
+		    smtp_session_start(loop_base(r->loop), &c->plan, &ops, c);
 	return true;
 }
 
 void connection_wake(struct connection *c)
 {
 	list_remove(&c->idle);
-	smtp_session_wake(c->session);
+	if (c->lua)
+		lua_connection_wake(c->lua);
+	else
+		smtp_session_wake(c->session);
 }
 
 void connection_end(struct connection *c)
 {
 	c->ending = true;
 	list_remove(&c->idle);
-	if (c->session)
+	if (c->lua)
+		lua_connection_wake(c->lua);
+	else if (c->session)
 		smtp_session_shutdown(c->session);
 }
 
@@ -325,6 +343,8 @@ void connection_abort(struct connection *c)
 {
 	c->ending = true;
 	list_remove(&c->idle);
-	if (c->session)
+	if (c->lua)
+		lua_connection_abort(c->lua);
+	else if (c->session)
 		smtp_session_abort(c->session);
 }

@@ -18,6 +18,7 @@ struct ready_message;
 struct ready_queue;
 struct record_ref;
 struct destination;
+struct lua_connection;
 
 struct connection {
 	struct list link; /* of the ready queue's connections */
@@ -25,7 +26,8 @@ struct connection {
 	struct ready_queue *rq;
 	struct arena *arena;
 	struct delivery_plan plan;
-	struct smtp_session *session;
+	struct smtp_session *session; /* one of the two */
+	struct lua_connection *lua;   /* lua_connection.h */
 	struct record_ref *path, *source;
 	struct destination *destination;
 	char session_id[37];
@@ -41,5 +43,14 @@ void connection_wake(struct connection *c);
 /* Finishes what it is at, then closes. */
 void connection_end(struct connection *c);
 void connection_abort(struct connection *c);
+
+/* For lua_connection.c: it can take messages; */
+void connection_connected(struct connection *c);
+/* this is the answer for what waits of rm; */
+void connection_refuse(struct connection *c, struct ready_message *rm,
+    const struct smtp_reply *reply);
+/* and it is no more.  failed: it never was, and this is why. */
+void connection_closed(struct connection *c, const struct smtp_reply *failed,
+    const struct session_facts *facts);
 
 #endif

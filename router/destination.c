@@ -73,6 +73,27 @@ static void keep_part(struct destination *d, struct mx_result *result)
 		d->expires_at = result->expires_at;
 }
 
+struct destination *destination_for_lua(const struct protocol *protocol,
+    const struct queue_name *queue, const char *domain)
+{
+	struct destination *d = destination_new();
+	struct lua_target *lua = ARENA_NEW(d->arena, struct lua_target);
+
+	lua->constructor = arena_strdup(d->arena, protocol->constructor);
+	lua->domain = arena_strdup(d->arena, queue->domain);
+	lua->tenant = arena_strdup(d->arena, queue->tenant);
+	lua->campaign = arena_strdup(d->arena, queue->campaign);
+	lua->batch_size = (size_t)protocol->batch_size;
+	lua->least = (size_t)protocol->min_batch_size;
+	if (lua->least > lua->batch_size)
+		lua->least = lua->batch_size;
+	lua->latency_ms = protocol->max_batch_latency.ms;
+	d->lua = lua;
+	d->site_name = arena_strdup(d->arena, domain);
+	d->expires_at = INT64_MAX;
+	return d;
+}
+
 /* ---- mx_list ---- */
 
 static const char *list_name(struct destination *d, const struct protocol *p)

@@ -12,6 +12,7 @@
 #define ROUTER_DESTINATION_H
 
 #include "base/ip.h"
+#include "mail/queue_name.h"
 #include "mail/smtp_reply.h"
 #include "policy/queue_config.h"
 
@@ -26,6 +27,15 @@ struct destination_host {
 	size_t address_count;
 };
 
+/* custom_lua: the mail goes to an object of the policy. */
+struct lua_target {
+	const char *constructor; /* event */
+	/* Of one of the queues that it is for: the constructor's arguments. */
+	const char *domain, *tenant, *campaign;
+	size_t batch_size, least; /* messages: in a call at most; to wait for */
+	int64_t latency_ms;
+};
+
 struct destination {
 	int refs;
 	struct arena *arena;
@@ -38,12 +48,17 @@ struct destination {
 	bool is_exempt; /* the policy named it: the rule about our own addresses
 			   covers only services that feed us */
 	bool is_null;   /* RFC 7505 */
+	const struct lua_target *lua; /* instead of hosts; NULL: SMTP */
 	const char *why;    /* not NULL: no host can be had, for now */
 	int64_t expires_at; /* clock_now_ms */
 };
 
 struct destination *destination_ref(struct destination *d);
 void destination_unref(struct destination *d); /* NULL is fine */
+
+/* For custom_lua: nothing has to be looked up. */
+struct destination *destination_for_lua(const struct protocol *protocol,
+    const struct queue_name *queue, const char *domain) MUST_USE;
 
 typedef void destination_done_fn(struct destination *d, void *ctx);
 /* `domain` may carry a port.  done() is called later, never from here, and owns

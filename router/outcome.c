@@ -51,6 +51,12 @@ enum outcome_kind outcome_classify(const struct smtp_reply *reply)
 	return OUTCOME_TRANSIENT;
 }
 
+static enum outcome_kind kind_of(
+    const struct smtp_reply *reply, const struct attempt *attempt)
+{
+	return attempt->bounce ? OUTCOME_BOUNCED : outcome_classify(reply);
+}
+
 static bool same_reply(const struct smtp_reply *a, const struct smtp_reply *b)
 {
 	if (a->code != b->code ||
@@ -253,7 +259,7 @@ static const char *relay_text(
 
 	if (!facts || !facts->peer_name)
 		return NULL;
-	if (facts->peer_ip.family)
+	if (facts->peer_ip.family && facts->peer_port)
 		(void)snprintf(out, size, "%s[%s]:%u", facts->peer_name,
 		    ip_print(ip, &facts->peer_ip), facts->peer_port);
 	else
@@ -298,7 +304,7 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
     const char *relay)
 {
 	struct ready_recipient *info = info_of(rm, recipient);
-	enum outcome_kind kind = outcome_classify(&recipient->reply);
+	enum outcome_kind kind = kind_of(&recipient->reply, attempt);
 	struct outcome_batch *batch = open_batch(o);
 	int64_t now = clock_unix();
 	struct queue_verdict verdict = {
@@ -383,7 +389,7 @@ void outcome_report(struct outcomes *o, struct ready_message *rm,
 				*ARRAY_ADD(&o->addresses) =
 				    recipients[j].who.address.email;
 		write_record(o,
-		    texts[outcome_classify(&recipients[i].reply)].type, rm,
+		    texts[kind_of(&recipients[i].reply, attempt)].type, rm,
 		    o->addresses.items, o->addresses.count,
 		    &recipients[i].reply, info_of(rm, &recipients[i])->attempts,
 		    attempt);

@@ -32,12 +32,14 @@ void outcome_group(
 /* How it was tried, for records and for v_why.  NULL: not known, not used. */
 struct attempt {
 	const char *site, *pool, *source;
-	const char *protocol; /* "ESMTP", "LMTP", "Maildir" */
+	const char *protocol; /* "ESMTP", "LMTP", "Maildir", "Lua" */
 	const char *provider_name, *session_id;
 	const struct session_facts *facts;
 	/* A transient failure comes back in 60 +- 30 s and counts for nothing
 	 * (policy language, 13). */
 	bool maildir;
+	/* Whatever the code, it is final: custom_lua said so. */
+	bool bounce;
 };
 
 struct outcomes *outcomes_new(struct router *r) MUST_USE;

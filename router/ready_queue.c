@@ -12,6 +12,7 @@
 #include "router/destination.h"
 #include "router/egress.h"
 #include "router/intake.h"
+#include "router/lua_connection.h"
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
@@ -207,6 +208,15 @@ static void wake_idle(struct ready_queue *rq)
 		    LIST_ITEM(rq->idle.next, struct connection, idle));
 }
 
+static void open_lua_connections(struct ready_queue *rq)
+{
+	while (rq->connection_count < lua_connections_wanted(rq) &&
+	       rq->connecting < rq->waiting_count &&
+	       lua_connection_may_open(rq))
+		if (!connection_open(rq, ready_queues_local(rq->owner)))
+			return;
+}
+
 static void open_connections(struct ready_queue *rq)
 {
 	const struct egress_path *path = ready_queue_path(rq);
@@ -214,6 +224,10 @@ static void open_connections(struct ready_queue *rq)
 	    rq->waiting_count + rq->in_flight, path->connection_limit);
 	size_t most = rq->r->connections_most;
 
+	if (rq->destination->lua) {
+		open_lua_connections(rq);
+		return;
+	}
 	/* A host that has not answered yet is not called by many at once. */
 	if (!rq->proven && want > UNPROVEN_CONNECTIONS)
 		want = UNPROVEN_CONNECTIONS;
@@ -307,7 +321,9 @@ struct attempt ready_queue_attempt(const struct ready_queue *rq,
 	    .site = rq->name,
 	    .pool = choice ? egress_choice_pool(choice)->name : NULL,
 	    .source = source->name,
-	    .protocol = path->use_lmtp ? "LMTP" : "ESMTP",
+	    .protocol = rq->destination->lua ? "Lua"
+			: path->use_lmtp     ? "LMTP"
+					     : "ESMTP",
 	    .provider_name = path->provider_name,
 	    .session_id = session_id,
 	    .facts = facts,

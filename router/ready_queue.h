@@ -1,11 +1,11 @@
 /*
  * ready_queue.h - messages that leave through one source to one site, now
  *
- * Named `source->site_name@smtp_client`.  Scheduled queues fill it while it has
- * room (max_ready, and its share of what may be leased at all); it opens
- * connections (policy language, 12.1) and gives them one message after the
- * other.  Full means that scheduled queues stop pulling: they stand in line
- * and are woken when there is room again.
+ * Named `source->site_name@smtp_client`, or `...@lua:constructor`.  Scheduled
+ * queues fill it while it has room (max_ready, and its share of what may be
+ * leased at all); it opens connections (policy language, 12.1) and gives them
+ * one message after the other.  Full means that scheduled queues stop pulling:
+ * they stand in line and are woken when there is room again.
  *
  * A ready queue that has not yet proved that anyone answers holds few messages,
  * so that a thousand dead destinations do not use up what may be leased.

@@ -126,8 +126,12 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
 {
 	const struct egress_source *record = source->record;
 	struct ready_queue *rq;
-	char *name = xasprintf(
-	    "%s->%s@smtp_client", record->name, destination->site_name);
+	char *name =
+	    destination->lua
+		? xasprintf("%s->%s@lua:%s", record->name,
+		      destination->site_name, destination->lua->constructor)
+		: xasprintf("%s->%s@smtp_client", record->name,
+		      destination->site_name);
 
 	rq = map_get(rqs->by_name, name);
 	if (!rq) {

@@ -21,6 +21,7 @@
 #include "router/egress.h"
 #include "router/intake.h"
 #include "router/maildir_delivery.h"
+#include "router/message_load.h"
 #include "router/outcome.h"
 #include "router/queue_thread.h"
 #include "router/ready_queues.h"
@@ -211,6 +212,7 @@ bool router_start(struct router *r, struct err *err)
 	r->ready = ready_queues_new(r);
 	r->outcomes = outcomes_new(r);
 	r->maildirs = maildirs_new(r);
+	r->loader = message_loader_new(r);
 	loop_watch(r->loop, doorbell, on_doorbell, r);
 	r->second = loop_timer_new(r->loop, on_second, r);
 	loop_timer_set(r->second, 0);
@@ -221,6 +223,7 @@ void router_end(struct router *r)
 {
 	queue_threads_stop(r->threads);
 	maildirs_free(r->maildirs);
+	message_loader_free(r->loader);
 	intake_free(r->intake);
 	ready_queues_free(r->ready);
 	egress_free(r->egress);

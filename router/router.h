@@ -23,6 +23,7 @@ struct egress;
 struct intake;
 struct log_writer;
 struct maildirs;
+struct message_loader;
 struct outcomes;
 struct queue;
 struct queue_threads;
@@ -109,6 +110,8 @@ struct router {
 	struct ready_queues *ready;
 	struct outcomes *outcomes;
 	struct maildirs *maildirs;
+	struct message_loader *loader;
+	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */
 	int64_t stop_deadline;     /* clock_now_ms; of a stop or a recovery */
 	bool recovering;           /* the queue threads are at it */

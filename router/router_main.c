@@ -360,8 +360,9 @@ static void end(struct router *r, const struct settings *s)
 	log_writer_stop(r->log);
 	router_end(r);
 	script_policy_unref(r->policy);
-	(void)script_shutdown(2000);
-	loop_free(r->loop);
+	/* An event that still runs will post its answer to the loop. */
+	if (script_shutdown(2000))
+		loop_free(r->loop);
 	tls_client_free(r->tls);
 	queue_close(r->queue);
 	if (s->pid_file)

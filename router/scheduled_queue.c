@@ -107,6 +107,11 @@ static bool same_route(
 {
 	if (!same_text(a->egress_pool, b->egress_pool) ||
 	    a->protocol.kind != b->protocol.kind ||
+	    !same_text(a->protocol.constructor, b->protocol.constructor) ||
+	    a->protocol.batch_size != b->protocol.batch_size ||
+	    a->protocol.min_batch_size != b->protocol.min_batch_size ||
+	    a->protocol.max_batch_latency.ms !=
+		b->protocol.max_batch_latency.ms ||
 	    a->protocol.mx_count != b->protocol.mx_count)
 		return false;
 	for (size_t i = 0; i < a->protocol.mx_count; i++)
@@ -294,6 +299,18 @@ static void prepare_smtp(struct scheduled_queue *sq)
 	intake_runnable(sq->r->intake, sq);
 }
 
+static void prepare_lua(struct scheduled_queue *sq)
+{
+	if (!sq->destination)
+		sq->destination =
+		    destination_for_lua(&scheduled_queue_config(sq)->protocol,
+			&sq->parts, delivery_domain(sq));
+	if (!have_choice(sq))
+		return;
+	make_routes(sq);
+	intake_runnable(sq->r->intake, sq);
+}
+
 void scheduled_queue_prepare(struct scheduled_queue *sq)
 {
 	if (sq->state != SQ_PREPARING)
@@ -311,8 +328,8 @@ void scheduled_queue_prepare(struct scheduled_queue *sq)
 	case PROTOCOL_MAILDIR:
 		break;
 	case PROTOCOL_LUA:
-		refuse(sq, "custom_lua", "not available in this version");
-		break;
+		prepare_lua(sq);
+		return;
 	}
 	intake_runnable(sq->r->intake, sq);
 }

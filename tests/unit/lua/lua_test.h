@@ -31,6 +31,7 @@ Suite *report_suite(void);
 Suite *schedule_suite(void);
 Suite *seeds_suite(void);
 Suite *serde_suite(void);
+Suite *session_suite(void);
 Suite *sqlite_suite(void);
 Suite *string_suite(void);
 Suite *time_suite(void);

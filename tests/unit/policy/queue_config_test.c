@@ -41,10 +41,14 @@ static const struct parse_case cases[] = {
     {"modes have a range",
 	"{\"protocol\": {\"maildir_path\": \"/x\", \"dir_mode\": 4096}}",
 	"protocol: dir_mode: 4096 is outside 0..4095"},
-    {"custom_lua is not supported",
-	"{\"protocol\": {\"custom_lua\": {\"constructor\": \"x\"}}}",
-	"make_queue_config: protocol: custom_lua is not supported yet"},
-    {"but checked", "{\"protocol\": {\"custom_lua\": {\"constuctor\": \"x\"}}}",
+    {"custom_lua needs an event",
+	"{\"protocol\": {\"custom_lua\": {\"batch_size\": 10}}}",
+	"protocol: custom_lua: constructor: required key is missing"},
+    {"a batch has a limit",
+	"{\"protocol\": {\"custom_lua\": {\"constructor\": \"x\", "
+	"\"batch_size\": 1001}}}",
+	"protocol: custom_lua: batch_size: 1001 is outside 1..1000"},
+    {"its keys are checked", "{\"protocol\": {\"custom_lua\": {\"constuctor\": \"x\"}}}",
 	"protocol: custom_lua: unknown key \"constuctor\" (did you mean "
 	"\"constructor\"?)"},
     {"xfer is refused", "{\"protocol\": {\"xfer\": {}}}",
