@@ -14,8 +14,9 @@
  * What the constructors of the result are is checked here: after SCRIPT_VALUE
  * the result of get_listener_domain, get_queue_config, get_egress_* parses with
  * its param_set (or is nil where the event allows nil).  The result of
- * smtp_server_rewrite_response is a list of two.  Results of events that only
- * notify are not read.
+ * smtp_server_rewrite_response is a list of two, that of smtp_server_ehlo says
+ * whether something was returned.  Results of events that only notify are not
+ * read.
  *
  * Threads: all functions, any thread; a call belongs to one thread at a time.
  */

@@ -27,12 +27,13 @@
 #define HANDLERS "penstock.handlers"
 
 enum result {
-	RESULT_ANY,    /* whatever can be a value */
-	RESULT_NONE,   /* not looked at */
-	RESULT_BOOL,   /* nil is false */
-	RESULT_TABLE,  /* nil is allowed */
-	RESULT_LIST,   /* all results, as a list */
-	RESULT_CONFIG, /* what kind->set makes, or a table for it */
+	RESULT_ANY,        /* whatever can be a value */
+	RESULT_NONE,       /* not looked at */
+	RESULT_ANY_AT_ALL, /* true when there is one that is not nil */
+	RESULT_BOOL,       /* nil is false */
+	RESULT_TABLE,      /* nil is allowed */
+	RESULT_LIST,       /* all results, as a list */
+	RESULT_CONFIG,     /* what kind->set makes, or a table for it */
 };
 
 enum nil_rule { NIL_FINE, NIL_REFUSED, NIL_IS_NONE };
@@ -58,7 +59,7 @@ static const struct kind {
     {"shutdown_logging", .result = RESULT_NONE},
     {"smtp_server_connection_accepted", .result = RESULT_NONE},
     {"smtp_server_data", .result = RESULT_NONE},
-    {"smtp_server_ehlo", .result = RESULT_NONE},
+    {"smtp_server_ehlo", .result = RESULT_ANY_AT_ALL},
     {"smtp_server_get_dynamic_parameters", .result = RESULT_TABLE},
     {"smtp_server_mail_from", .result = RESULT_NONE},
     {"smtp_server_message_deferred_inject", .result = RESULT_NONE},
@@ -265,6 +266,11 @@ static bool take_result(
 	memset(value, 0, sizeof *value);
 	if (kind->result == RESULT_NONE)
 		return true;
+	if (kind->result == RESULT_ANY_AT_ALL) {
+		value->type = VALUE_BOOL;
+		value->b = !is_nil;
+		return true;
+	}
 	if (kind->result == RESULT_LIST) {
 		value->type = VALUE_LIST;
 		value->count = (size_t)(count > 2 ? count : 2);

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "base/worker.h"
 #include "base/xalloc.h"
+#include "mail/line_endings.h"
 #include "mail/trace_header.h"
 #include "milter/milter_event.h"
 #include "milter/milter_record.h"
@@ -99,6 +100,43 @@ static bool set_content(struct ending *e, struct message *m)
 	return m->content || failed(e, "content", &err);
 }
 
+/* What no later step could mend.  The MTA has turned lone CRs and LFs into
+ * something else, as a rule; one that does not is caught here. */
+static bool check_lines(struct ending *e, struct message *m)
+{
+	struct session *s = e->s;
+	const struct content_facts *facts = content_facts(m->content);
+	struct content *fixed;
+	struct err err = {0};
+
+	if (facts->longest_line > s->params.line_length_hard_limit) {
+		e->answer = answer_refuse(session_scratch(s), 500, "5.2.3",
+		    "a line of %lld bytes is longer than %lld",
+		    (long long)facts->longest_line,
+		    (long long)s->params.line_length_hard_limit);
+		return false;
+	}
+	if (!facts->has_bare_cr_or_lf)
+		return true;
+	switch (s->params.invalid_line_endings) {
+	case LINE_ENDINGS_ALLOW:
+		return true;
+	case LINE_ENDINGS_DENY:
+		e->answer = answer_refuse(session_scratch(s), 552, "5.6.0",
+		    "message data must use CRLF for line endings");
+		return false;
+	case LINE_ENDINGS_FIX:
+		break;
+	}
+	fixed = content_with_crlf(
+	    m->content, s->service->spill_dir, SPILL_AT, &err);
+	if (!fixed)
+		return failed(e, "content", &err);
+	content_unref(m->content);
+	m->content = fixed;
+	return true;
+}
+
 static void set_envelope(struct ending *e, struct message *m)
 {
 	const struct transaction *tx = e->tx;
@@ -158,7 +196,7 @@ static bool split(struct ending *e, struct message *base)
 static bool receive(struct ending *e)
 {
 	struct message *base = message_new();
-	bool ok = set_content(e, base);
+	bool ok = set_content(e, base) && check_lines(e, base);
 
 	if (ok) {
 		set_envelope(e, base);

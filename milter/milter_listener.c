@@ -9,6 +9,7 @@
  */
 #include "base/diag.h"
 #include "base/str.h"
+#include "milter/milter_compare.h"
 #include "milter/milter_event.h"
 
 /* "IPv6:fd09::100", "[127.0.0.5]" */
@@ -130,7 +131,9 @@ static bool apply_listener(struct session *s, struct err *err)
 		s->listener_text = arena_strdup(
 		    s->arena, meta_get_string(s->meta, "received_via"));
 		if (setup->listener_count > 0 &&
-		    service_warn_about_stranger(s->service))
+		    service_once(
+			s->service, arena_printf(session_scratch(s),
+					"no listener %s", s->listener_text)))
 			diag_warn("%s: no listener of the policy for %s: "
 				  "built-in parameters apply",
 			    s->id, s->listener_text);
@@ -224,7 +227,10 @@ struct answer session_connect(struct session *s, const char *hostname,
 		s->params.max_connections, &s->counted))
 		return answer_shed(session_scratch(s), 421, "4.3.2",
 		    "too many connections, try again later");
-	if (!apply_dynamic(s, &refusal) || !ask_accepted(s, &refusal))
+	if (!apply_dynamic(s, &refusal))
+		return refusal;
+	compare_connect(s, macros);
+	if (!ask_accepted(s, &refusal))
 		return refusal;
 	return answer_continue();
 }

@@ -83,12 +83,43 @@ struct answer answer_from_policy(
 	return answer;
 }
 
+static void warn_about_rewrite(const char *what, const char *of)
+{
+	diag_warn(
+	    "policy: smtp_server_rewrite_response: %s %s: ignored", what, of);
+}
+
+/* What was returned for the code; `now` when that is no code of a refusal. */
+static int rewritten_code(const struct value *v, int now)
+{
+	char text[32];
+	int64_t code;
+
+	if (!v || v->type == VALUE_NIL)
+		return now;
+	if (v->type == VALUE_INT) {
+		code = v->i;
+	} else if (v->type == VALUE_NUMBER && v->n > 0 && v->n < 1000 &&
+		   v->n == (int)v->n) {
+		code = (int)v->n;
+	} else {
+		warn_about_rewrite("the code must be an integer, not a",
+		    value_type_name(v->type));
+		return now;
+	}
+	if (code >= 400 && code <= 599)
+		return (int)code;
+	(void)snprintf(text, sizeof text, "%lld", (long long)code);
+	warn_about_rewrite("only 400..599 can be answered, not", text);
+	return now;
+}
+
 void answer_apply_rewrite(
     struct answer *answer, struct arena *arena, const struct value *returned)
 {
 	struct smtp_reply *reply = &answer->reply;
 	const struct value *code = returned, *text = NULL;
-	int new_code = reply->code;
+	int new_code;
 
 	if (!returned)
 		return;
@@ -96,20 +127,16 @@ void answer_apply_rewrite(
 		code = returned->count > 0 ? &returned->items[0] : NULL;
 		text = returned->count > 1 ? &returned->items[1] : NULL;
 	}
-	if (code && code->type == VALUE_INT) {
-		if (code->i >= 400 && code->i <= 599)
-			new_code = (int)code->i;
-		else
-			diag_warn("policy: smtp_server_rewrite_response: code "
-				  "%lld is outside 400..599, ignored",
-			    (long long)code->i);
-	}
+	new_code = rewritten_code(code, reply->code);
 	if (text && text->type == VALUE_STRING) {
 		*reply =
 		    smtp_reply_from_text(arena, new_code, text->s, text->len);
 		default_enhanced(reply);
 		return;
 	}
+	if (text && text->type != VALUE_NIL)
+		warn_about_rewrite("the text must be a string, not a",
+		    value_type_name(text->type));
 	/* The class of the enhanced code follows the code. */
 	reply->code = new_code;
 	reply->enhanced[0] = new_code / 100;

@@ -12,7 +12,7 @@
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
 
-#define STRANGERS_MAX 64
+#define WARNINGS_MAX 1000
 
 /* One for each `listen` text ever seen, so there are few of them; they outlive
  * the generation that named them, because connections do. */
@@ -27,6 +27,7 @@ void service_init_take(struct service *service, struct script_policy *policy)
 	pthread_mutex_init(&service->lock, NULL);
 	pthread_mutex_init(&service->reload_lock, NULL);
 	service->policy = policy;
+	service->warned = map_new();
 	service->generation = script_policy_generation(policy);
 	service->started = clock_unix();
 	if (gethostname(service->hostname, sizeof service->hostname - 1) < 0)
@@ -45,6 +46,8 @@ void service_release(struct service *service)
 		l = next;
 	}
 	service->listeners = NULL;
+	map_free(service->warned, NULL);
+	service->warned = NULL;
 	script_policy_unref(service->policy);
 	service->policy = NULL;
 }
@@ -85,6 +88,11 @@ int64_t service_reload(struct service *service, struct err *err)
 	service->policy = fresh;
 	service->generation = generation;
 	service->last_reload_error[0] = '\0';
+	/* What was wrong may have been mended; what is still wrong is worth
+	 * another line. */
+	map_free(service->warned, NULL);
+	service->warned = map_new();
+	service->warned_count = 0;
 	pthread_mutex_unlock(&service->lock);
 	was = script_policy_setup(old);
 	is = script_policy_setup(fresh);
@@ -158,16 +166,20 @@ void service_disconnected(struct service *service, struct listener_count *of)
 	pthread_mutex_unlock(&service->lock);
 }
 
-bool service_warn_about_stranger(struct service *service)
+bool service_once(struct service *service, const char *what)
 {
-	bool warn;
+	static char there;
+	bool first;
 
 	pthread_mutex_lock(&service->lock);
-	warn = service->strangers < STRANGERS_MAX;
-	if (warn)
-		service->strangers++;
+	first = service->warned_count < WARNINGS_MAX &&
+		!map_get(service->warned, what);
+	if (first) {
+		(void)map_put(service->warned, what, &there);
+		service->warned_count++;
+	}
 	pthread_mutex_unlock(&service->lock);
-	return warn;
+	return first;
 }
 
 bool service_has_room(struct service *service, struct err *err)

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/map.h"
 #include "logs/log_writer.h"
 #include "lua/script.h"
 #include "queue/queue_writer.h"
@@ -53,7 +54,8 @@ struct service {
 	struct script_policy *policy;
 	struct listener_count *listeners;
 	char last_reload_error[1024]; /* "": the last one went well */
-	size_t strangers;             /* local addresses warned about */
+	struct map *warned;           /* what service_once() was asked */
+	size_t warned_count;
 	/* One reload at a time, outside the other mutex. */
 	pthread_mutex_t reload_lock;
 	_Atomic int64_t generation; /* of policy, to look without the mutex */
@@ -78,8 +80,9 @@ void service_leave(struct service *service);
 bool service_connected(struct service *service, const char *listen,
     int64_t max_connections, struct listener_count **out) MUST_USE;
 void service_disconnected(struct service *service, struct listener_count *of);
-/* True the first times that a local address without listener is seen. */
-bool service_warn_about_stranger(struct service *service);
+/* True the first time that `what` is asked for since the policy was loaded;
+ * false for all from the 1000th on. */
+bool service_once(struct service *service, const char *what) MUST_USE;
 
 /* Is there room to take mail?  ERR_TEMP says what is short, ERR_PERM what is
  * broken. */

@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "milter/milter_compare.h"
 #include "milter/milter_event.h"
 
 struct session *session_new(struct service *service)
@@ -112,12 +113,35 @@ static void read_tls(struct session *s, const struct macros *macros)
 		set_list_of_one(s, "tls_peer_subject_name", subject);
 }
 
+static struct value offered(struct session *s)
+{
+	const struct policy_setup *setup =
+	    script_policy_setup(s->params_policy);
+	int64_t size = listener_largest_message(
+	    setup->listeners, setup->listener_values, setup->listener_count);
+
+	if (s->params.max_message_size > size)
+		size = s->params.max_message_size;
+	return listener_extensions(&s->params, size, s->is_postfix,
+	    meta_get(s->meta, "tls_protocol_version") != NULL,
+	    session_scratch(s));
+}
+
+static void warn_about_extensions(struct session *s, const struct value *result)
+{
+	if (result && result->type == VALUE_BOOL && result->b &&
+	    service_once(s->service, "extensions"))
+		diag_warn("%s: policy: smtp_server_ehlo: a list of extensions "
+			  "was returned: ignored, the MTA has answered EHLO",
+		    s->id);
+}
+
 struct answer session_helo(
     struct session *s, const char *domain, const struct macros *macros)
 {
-	static const struct value no_extensions = {.type = VALUE_LIST};
 	struct answer refusal;
 	struct script_call *call;
+	struct value extensions;
 	bool ok = true;
 
 	read_tls(s, macros);
@@ -125,11 +149,12 @@ struct answer session_helo(
 	if (call) {
 		script_arg_string(call, domain);
 		script_arg_conn_meta(call, s->meta);
-		/* What the MTA advertises is the MTA's; an empty list keeps
-		 * handlers that walk it alive. */
-		script_arg_value(call, &no_extensions);
+		extensions = offered(s);
+		script_arg_value(call, &extensions);
 		ok = event_run(
 		    s, call, "smtp_server_ehlo", event_deadline(), &refusal);
+		if (ok)
+			warn_about_extensions(s, script_call_result(call));
 		script_call_free(call);
 	}
 	if (!ok)
@@ -209,7 +234,9 @@ struct answer session_mail(
 		return answer_shed(session_scratch(s), 421, "4.3.2",
 		    "shutting down, try again later");
 	read_tls(s, macros);
+	compare_tls(s);
 	read_identity(s, macros);
+	meta_unset(s->meta, "mta_queue_id"); /* the last message's */
 	if (!service_has_room(s->service, &err))
 		return session_no_room(s, &err);
 

@@ -47,8 +47,7 @@ static struct answer refuse(
 		}
 		return answer_continue();
 	}
-	if (!a.shed && !s->is_poisoned)
-		rewrite(s, &a, command);
+	rewrite(s, &a, command);
 	record_refusal(s, &a, command);
 	if (a.poison)
 		s->is_poisoned = true;

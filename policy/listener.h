@@ -19,6 +19,9 @@
 
 enum batch_handling { BATCH_BIFURCATE_ALWAYS, BATCH_BY_DOMAIN };
 
+/* What to do with a CR or LF that stands alone. */
+enum line_endings { LINE_ENDINGS_DENY, LINE_ENDINGS_ALLOW, LINE_ENDINGS_FIX };
+
 struct trace_headers {
 	uint64_t given[2];
 	bool received_header;
@@ -47,7 +50,7 @@ struct listener {
 	struct duration data_processing_timeout;
 	struct duration client_timeout;
 	bool deferred_spool, deferred_queue;
-	const char *invalid_line_endings;
+	enum line_endings invalid_line_endings;
 	int64_t line_length_hard_limit;
 	bool allow_xclient, require_proxy_protocol;
 	int64_t data_buffer_size;
@@ -87,5 +90,16 @@ bool listener_apply(struct listener *record, const struct value *block,
     bool is_top, const struct ip_addr *peer, const struct ip_addr *local,
     struct arena *arena, listener_meta_fn *meta, void *ctx, struct err *err)
     MUST_USE;
+
+/* The largest max_message_size in any of the listeners and of their blocks: an
+ * MTA knows one for all.  `tables` are what the listeners were made from. */
+int64_t listener_largest_message(const struct listener *const *all,
+    const struct value *const *tables, size_t count);
+
+/* The lines after the first of the MTA's answer to EHLO (policy language, 6.1,
+ * #3).  `listener`: the effective parameters; max_size: what SIZE says; in_tls:
+ * STARTTLS is not offered again. */
+struct value listener_extensions(const struct listener *listener,
+    int64_t max_size, bool is_postfix, bool in_tls, struct arena *arena);
 
 #endif

@@ -126,9 +126,9 @@ static const struct param_enum_name batch_names[] = {
 };
 
 static const struct param_enum_name line_ending_names[] = {
-    {"Deny", 0},
-    {"Allow", 1},
-    {"Fix", 2},
+    {"Deny", LINE_ENDINGS_DENY},
+    {"Allow", LINE_ENDINGS_ALLOW},
+    {"Fix", LINE_ENDINGS_FIX},
     {NULL, 0},
 };
 
@@ -191,15 +191,15 @@ static const struct param_spec specs[] = {
 	.help = "How long the MTA waits for a command."),
     P_BOOL(S, deferred_spool, .flags = PARAM_IGNORED, .fallback = "false",
 	.help = "Ignored: a message is on disk before it is acknowledged."),
-    P_BOOL(S, deferred_queue, .flags = PARAM_UNSUPPORTED, .fallback = "false",
-	.help = "Let the router run the policy for received messages. "
-		"Not supported yet."),
-    P_STRING(S, invalid_line_endings, .names = line_ending_names,
-	.fallback = "Deny", .help = "What the MTA does with a bare CR or LF."),
-    P_INT(S, line_length_hard_limit, 1, INT64_MAX, .flags = PARAM_UNSUPPORTED,
-	.fallback = "998",
-	.help = "Length of the longest line. Another value than the default "
-		"is not supported yet."),
+    P_BOOL(S, deferred_queue, .fallback = "false",
+	.help = "Take messages without smtp_server_message_received; the "
+		"router runs smtp_server_message_deferred_inject for them."),
+    P_ENUM(S, invalid_line_endings, line_ending_names, .fallback = "Deny",
+	.help = "What becomes of a CR or LF that stands alone: 552 5.6.0, "
+		"nothing, or CRLF. Postfix has made CRLF of them before."),
+    P_INT(S, line_length_hard_limit, 1, INT64_MAX, .fallback = "998",
+	.help = "A message with a line of more bytes than this, CRLF not "
+		"counted, is refused with 500 5.2.3."),
     P_BOOL(S, allow_xclient, .fallback = "false",
 	.help = "Whether the client may use XCLIENT. The MTA enforces it."),
     P_BOOL(S, require_proxy_protocol, .fallback = "false",

@@ -11,6 +11,7 @@ TCase *content_tests(void);
 TCase *dot_stuffing_tests(void);
 TCase *envelope_tests(void);
 TCase *header_tests(void);
+TCase *line_endings_tests(void);
 TCase *message_tests(void);
 TCase *meta_tests(void);
 TCase *mime_tests(void);

@@ -171,6 +171,12 @@ static struct value code_554[] = {I(554), NIL};
 static struct value text_only[] = {NIL, T("4.2.0 other words")};
 static struct value both[] = {I(451), T("try later")};
 static struct value bad_code[] = {I(250), NIL};
+static struct value too_high[] = {I(600), T("5.7.1 more")};
+static struct value not_a_code[] = {T("554"), NIL};
+static struct value not_a_text[] = {I(554), I(1)};
+static struct value floating[] = {{.type = VALUE_NUMBER, .n = 554.0}, NIL};
+static struct value fraction[] = {{.type = VALUE_NUMBER, .n = 554.5}, NIL};
+static struct value lines[] = {NIL, T("5.7.1 one\n5.7.1 two")};
 
 static const struct {
 	const char *label;
@@ -190,6 +196,22 @@ static const struct {
     {"a success cannot be made of it",
 	{.type = VALUE_LIST, .items = bad_code, .count = 2},
 	"550 5.1.1 no such user"},
+    {"nor what is no reply; its text is taken",
+	{.type = VALUE_LIST, .items = too_high, .count = 2}, "550 5.7.1 more"},
+    {"a code is a number",
+	{.type = VALUE_LIST, .items = not_a_code, .count = 2},
+	"550 5.1.1 no such user"},
+    {"a text is a string",
+	{.type = VALUE_LIST, .items = not_a_text, .count = 2},
+	"554 5.1.1 no such user"},
+    {"a number without a fraction is an integer",
+	{.type = VALUE_LIST, .items = floating, .count = 2},
+	"554 5.1.1 no such user"},
+    {"one with a fraction is not",
+	{.type = VALUE_LIST, .items = fraction, .count = 2},
+	"550 5.1.1 no such user"},
+    {"a text may have lines", {.type = VALUE_LIST, .items = lines, .count = 2},
+	"550 5.7.1 one|two"},
 };
 
 START_TEST(a_rewritten_refusal_stays_a_refusal)

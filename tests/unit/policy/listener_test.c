@@ -44,12 +44,10 @@ static const struct parse_case cases[] = {
     {"line endings by name", "{\"invalid_line_endings\": \"deny\"}",
 	"invalid_line_endings: invalid value: string \"deny\", expected one of "
 	"Deny, Allow, Fix"},
-    {"another queue for new mail is not supported",
-	"{\"deferred_queue\": true}",
-	"start_esmtp_listener: deferred_queue: not supported yet"},
-    {"the usual length of lines", "{\"line_length_hard_limit\": 998}", NULL},
-    {"another is not supported", "{\"line_length_hard_limit\": 2000}",
-	"start_esmtp_listener: line_length_hard_limit: not supported yet"},
+    {"new mail may wait for the router", "{\"deferred_queue\": true}", NULL},
+    {"lines may be longer", "{\"line_length_hard_limit\": 2000}", NULL},
+    {"a line has a length", "{\"line_length_hard_limit\": 0}",
+	"line_length_hard_limit: 0 is less than 1"},
     {"a size is positive", "{\"max_message_size\": 0}",
 	"max_message_size: 0 is less than 1"},
     {"blocks have a CIDR", "{\"via\": {\"10.0.0.1/24\": {}}}",
@@ -323,6 +321,83 @@ START_TEST(a_later_block_leaves_alone_what_it_does_not_name)
 }
 END_TEST
 
+static const struct {
+	const char *label, *tables[3];
+	int64_t want;
+} sizes[] = {
+    {"without a listener the default", {NULL}, 20971520},
+    {"the default of one", {"{}"}, 20971520},
+    {"of several the largest",
+	{"{\"max_message_size\": 1000}", "{\"max_message_size\": 5000}"}, 5000},
+    {"also in a block",
+	{"{\"max_message_size\": 1000, \"via\": {\"10.0.0.1\":"
+	 " {\"max_message_size\": 3000}}}"},
+	3000},
+    {"also in a block of a block, written as a float",
+	{"{\"max_message_size\": 1000, \"peer\": {\"10.0.0.1\": {\"via\":"
+	 " {\"any\": {\"max_message_size\": 4e3}}}}}"},
+	4000},
+    {"a smaller block changes nothing",
+	{"{\"max_message_size\": 1000, \"via\": {\"10.0.0.1\":"
+	 " {\"max_message_size\": 30}}}"},
+	1000},
+};
+
+START_TEST(the_mta_knows_one_size_the_largest)
+{
+	const struct listener *records[3];
+	const struct value *tables[3];
+	struct value values[3];
+	size_t count = 0;
+
+	while (count < 3 && sizes[_i].tables[count]) {
+		records[count] =
+		    parsed(&listener_params, sizes[_i].tables[count]);
+		values[count] = json(sizes[_i].tables[count]);
+		tables[count] = &values[count];
+		count++;
+	}
+	ck_assert_msg(
+	    listener_largest_message(records, tables, count) == sizes[_i].want,
+	    "%s", sizes[_i].label);
+}
+END_TEST
+
+static const struct {
+	const char *label, *table;
+	bool is_postfix, in_tls;
+	const char *want;
+} offers[] = {
+    {"Postfix", "{}", true, false,
+	"[\"PIPELINING\",\"SIZE 7\",\"VRFY\",\"ETRN\",\"ENHANCEDSTATUSCODES\","
+	"\"8BITMIME\",\"DSN\",\"SMTPUTF8\",\"CHUNKING\"]"},
+    {"Postfix with a certificate", "{\"tls_certificate\": \"/c\"}", true, false,
+	"[\"PIPELINING\",\"SIZE 7\",\"VRFY\",\"ETRN\",\"STARTTLS\","
+	"\"ENHANCEDSTATUSCODES\",\"8BITMIME\",\"DSN\",\"SMTPUTF8\","
+	"\"CHUNKING\"]"},
+    {"not again within TLS",
+	"{\"tls_certificate\": \"/c\", \"allow_xclient\": true}", true, true,
+	"[\"PIPELINING\",\"SIZE 7\",\"VRFY\",\"ETRN\",\"XCLIENT NAME ADDR "
+	"PROTO HELO LOGIN PORT DESTADDR DESTPORT\",\"ENHANCEDSTATUSCODES\","
+	"\"8BITMIME\",\"DSN\",\"SMTPUTF8\",\"CHUNKING\"]"},
+    {"Sendmail", "{\"tls_certificate\": \"/c\"}", false, false,
+	"[\"ENHANCEDSTATUSCODES\",\"PIPELINING\",\"EXPN\",\"VERB\","
+	"\"8BITMIME\",\"SIZE 7\",\"DSN\",\"ETRN\",\"STARTTLS\","
+	"\"DELIVERBY\",\"HELP\"]"},
+};
+
+START_TEST(an_ehlo_is_answered_with)
+{
+	const struct listener *record =
+	    parsed(&listener_params, offers[_i].table);
+	struct value list = listener_extensions(
+	    record, 7, offers[_i].is_postfix, offers[_i].in_tls, arena);
+
+	ck_assert_msg(str_eq(as_json(list), offers[_i].want), "%s: %s",
+	    offers[_i].label, as_json(list));
+}
+END_TEST
+
 Suite *listener_suite(void)
 {
 	Suite *suite = suite_create("listener");
@@ -336,6 +411,9 @@ Suite *listener_suite(void)
 	tcase_add_test(t, trace_headers_are_replaced_whole);
 	tcase_add_loop_test(
 	    t, relay_hosts_of_a_block_are_for_that_block, 0, COUNT(via_relay));
+	tcase_add_loop_test(
+	    t, the_mta_knows_one_size_the_largest, 0, COUNT(sizes));
+	tcase_add_loop_test(t, an_ehlo_is_answered_with, 0, COUNT(offers));
 	tcase_add_test(t, a_later_block_leaves_alone_what_it_does_not_name);
 	suite_add_tcase(suite, t);
 	return suite;
