@@ -1,0 +1,123 @@
+-- The seed's webhook, filled in: it posts to a server that nobody here wrote
+-- (python3's http.server).
+local t = require 'harness'
+
+local server_py = [[
+import http.server, os, sys
+folder = sys.argv[1]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        with open(folder + '/code') as f:
+            code = int(f.read())
+        with open(folder + '/posted', 'ab') as f:
+            f.write(b'%d %s %s\n' % (code, self.headers['Content-Type'].encode(), body.replace(b'\r\n', b'|')))
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(b'taken')
+    def log_message(self, *args):
+        pass
+port = int(sys.argv[2])
+s = http.server.ThreadingHTTPServer(('127.0.0.1', port), Handler)
+with open(folder + '/port.new', 'w') as f:
+    f.write(str(s.server_port))
+os.rename(folder + '/port.new', folder + '/port')
+s.serve_forever()
+]]
+
+-- port: the one that it had before it went down.
+local function server(port)
+  os.remove(t.dir() .. '/port')
+  t.write('server.py', server_py)
+  local p = t.spawn { '/bin/sh', '-c', 'exec python3 "$0" "$@"', t.dir() .. '/server.py', t.dir(), tostring(port or 0) }
+  t.wait_for('the web server', function()
+    if not p:running() then
+      t.fail(p:output())
+    end
+    return t.read(t.dir() .. '/port')
+  end)
+  return p, tonumber(t.read(t.dir() .. '/port'))
+end
+
+local function posted()
+  local lines = {}
+  for line in (t.read(t.dir() .. '/posted') or ''):gmatch '[^\n]+' do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+-- The page's example: `print` becomes a post, and `failed` gets its meaning.
+local function policy(port)
+  local seed = t.read(TOP_SRCDIR .. '/tests/data/seeds/queue_webhook.lua')
+  local changed
+  seed, changed = seed:gsub('print%(message:get_data%(%)%)', function()
+    return ([[
+    local response = client:post('http://127.0.0.1:%d/hook')
+      :header('Content-Type', 'message/rfc822')
+      :body(message:get_data())
+      :send()
+    local failed = not response:status_is_success()]]):format(port)
+  end)
+  t.eq(changed, 1)
+  seed, changed = seed:gsub("return 'OK'", "return 'OK: ' .. response:text()")
+  t.eq(changed, 1)
+  return ([[
+local kumo = require 'kumo'
+local client = kumo.http.build_client { timeout = '5s' }
+kumo.on('init', function() %s end)
+]]):format(t.local_logs()) .. seed
+end
+
+t.test('what the queue webhook has is posted, and the answer stands in the record', function()
+  t.write('code', '200')
+  local _, port = server()
+  local router = t.router { policy = policy(port) }
+  router:enqueue { to = 'a@webhook', count = 3, data = 'Subject: one\r\n\r\nHello.\r\n' }
+  t.wait_for('3 deliveries', function()
+    return #router:records 'Delivery' == 3
+  end)
+  t.eq(t.log(router, 'Delivery').response.content, 'OK: taken')
+  t.eq(#posted(), 3)
+  t.eq(posted()[1], '200 message/rfc822 Subject: one||Hello.|')
+end)
+
+t.test('a server that answers 5xx is asked again', function()
+  t.write('code', '503')
+  local _, port = server()
+  local router = t.router { policy = policy(port) }
+  router:enqueue { to = 'a@webhook' }
+  t.log(router, 'TransientFailure', { code = 400, content = 'failed for some reason' })
+  t.wait_for('the row', function()
+    return router:sql('SELECT state FROM recipient')[1][1] == 0
+  end)
+  t.write('code', '204')
+  router:advance '21 mins'
+  t.log(router, 'Delivery', { num_attempts = 1 })
+  t.eq(#posted(), 2)
+end)
+
+t.test('an hour without the server costs nothing but the hour', function()
+  t.write('code', '200')
+  local web, port = server()
+  web:kill()
+  local router = t.router { policy = policy(port) }
+  router:enqueue { to = 'a@webhook', count = 20 }
+  for failures = 1, 2 do
+    t.wait_for('everybody to have failed ' .. failures .. ' times', function()
+      return #router:records 'TransientFailure' == 20 * failures
+        and router:sql('SELECT count(*) FROM recipient WHERE state = 0')[1][1] == 20
+    end, 30000)
+    router:advance(failures == 1 and '21 mins' or '41 mins')
+  end
+  t.wait_for('the third failure', function()
+    return #router:records 'TransientFailure' == 60
+      and router:sql('SELECT count(*) FROM recipient WHERE state = 0')[1][1] == 20
+  end, 30000)
+  server(port)
+  router:advance '81 mins'
+  t.wait_for('20 deliveries', function()
+    return #router:records 'Delivery' == 20
+  end, 30000)
+  t.eq(#posted(), 20)
+end)
