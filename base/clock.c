@@ -25,6 +25,8 @@ static int64_t real_ms(clockid_t id)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static _Atomic int64_t shift, wall_shift;
+
 #ifdef ENABLE_DEVEL
 static const _Atomic int64_t *test_offset;
 
@@ -56,12 +58,13 @@ static int64_t offset_ms(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, map_test_offset);
-	return test_offset ? atomic_load(test_offset) : 0;
+	return (test_offset ? atomic_load(test_offset) : 0) +
+	       atomic_load_explicit(&shift, memory_order_relaxed);
 }
 #else
 static int64_t offset_ms(void)
 {
-	return 0;
+	return atomic_load_explicit(&shift, memory_order_relaxed);
 }
 #endif
 
@@ -77,7 +80,18 @@ int64_t clock_unix(void)
 
 int64_t clock_unix_ms(void)
 {
-	return real_ms(CLOCK_REALTIME) + offset_ms();
+	return real_ms(CLOCK_REALTIME) + offset_ms() +
+	       atomic_load_explicit(&wall_shift, memory_order_relaxed);
+}
+
+void clock_shift(int64_t ms)
+{
+	atomic_fetch_add(&shift, ms);
+}
+
+void clock_shift_wall(int64_t ms)
+{
+	atomic_fetch_add(&wall_shift, ms);
 }
 
 struct timespec clock_timespec(int64_t deadline_ms)

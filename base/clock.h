@@ -4,7 +4,9 @@
  * Monotonic for deadlines and waits, wall clock for what people and files see.
  * A devel build adds an offset from the file that PENSTOCK_CLOCK names (an
  * int64 of milliseconds, mapped), so that a test makes a day pass in both
- * daemons at once; release builds do not look.
+ * daemons at once; release builds do not look.  A program that has no business
+ * but to rehearse (penstock test) moves its own clock with clock_shift(); no
+ * daemon calls it.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -17,6 +19,10 @@
 int64_t clock_now_ms(void);  /* monotonic, milliseconds */
 int64_t clock_unix(void);    /* wall, seconds since 1970 */
 int64_t clock_unix_ms(void); /* wall, milliseconds */
+/* From now on both clocks (or only the wall clock) are that much further; added
+ * to what was said before.  Who is waiting already waits as long as before. */
+void clock_shift(int64_t ms);
+void clock_shift_wall(int64_t ms);
 /* For pthread_cond_timedwait with CLOCK_MONOTONIC condition variables. */
 struct timespec clock_timespec(int64_t deadline_ms);
 

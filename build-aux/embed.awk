@@ -2,10 +2,18 @@
 #
 #   awk -v top=DIR/lua/modules/ -f embed.awk DIR/lua/modules/policy-extras/x.lua ...
 #
-# Each file becomes an entry under the name that require uses.
+# Each file becomes an entry under the name that require uses.  array and header
+# may name another array than script_modules and the header that declares it.
+BEGIN {
+	if (!array)
+		array = "script_modules"
+	if (!header)
+		header = "lua/modules.h"
+}
+
 function quote(s)
 {
-	gsub(/\\/, "\\\\", s)
+	gsub(/\\/, "\\\\&", s)
 	gsub(/"/, "\\\"", s)
 	gsub(/\t/, "\\t", s)
 	gsub(/\?/, "\\?", s)
@@ -25,9 +33,9 @@ FNR == 1 {
 { text[n] = text[n] quote($0) }
 
 END {
-	print "/* Made by build-aux/embed.awk from lua/modules/; do not edit. */"
-	print "#include \"lua/modules.h\"\n"
-	print "const struct script_module script_modules[] = {"
+	print "/* Made by build-aux/embed.awk; do not edit. */"
+	print "#include \"" header "\"\n"
+	print "const struct script_module " array "[] = {"
 	for (i = 1; i <= n; i++)
 		printf "    {\"%s\", \"%s\",\n%s\t},\n", names[i], file[i], text[i]
 	print "    {NULL, NULL, NULL},\n};"

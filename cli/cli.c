@@ -29,6 +29,7 @@ static const struct cli_command *const commands[] = {
     &cmd_summary,
     &cmd_show,
     &cmd_check,
+    &cmd_test,
     &cmd_status,
     &cmd_reload,
     &cmd_params,
@@ -54,6 +55,8 @@ enum option_id {
 	OPTION_LIMIT,
 	OPTION_BODY,
 	OPTION_QUEUE_INTEGRITY,
+	OPTION_DEADLINE,
+	OPTION_VERBOSE,
 };
 
 static const struct option_row {
@@ -83,6 +86,10 @@ static const struct option_row {
 	OPTION_BODY, 'b'},
     {"queue-integrity", NULL, "check the queue's file, not the policy",
 	CLI_QUEUE_INTEGRITY, OPTION_QUEUE_INTEGRITY, 'i'},
+    {"deadline", "SECONDS", "end a test that takes longer (60)", CLI_TEST,
+	OPTION_DEADLINE, 'D'},
+    {"verbose", NULL, "show the operator's lines of all tests", CLI_TEST,
+	OPTION_VERBOSE, 'v'},
 
     {"policy", "FILE", "the policy", 0, OPTION_POLICY, 'p'},
     {"queue", "FILE", "the queue's file; before COMMAND", 0, OPTION_QUEUE_FILE,
@@ -193,6 +200,20 @@ static bool read_duration(
 	return false;
 }
 
+static bool read_seconds(const struct cli *cli, const char *text, int64_t *ms)
+{
+	int64_t n;
+
+	if (str_to_int(text, &n) && n > 0 && n <= 86400) {
+		*ms = n * 1000;
+		return true;
+	}
+	(void)cli_fail(cli, EX_USAGE,
+	    "--deadline: expected seconds from 1 to 86400, got \"%.40s\"",
+	    text);
+	return false;
+}
+
 static bool read_state(const struct cli *cli, const char *text)
 {
 	static const char *const states[] = {"queued", "leased", "held"};
@@ -267,6 +288,11 @@ static bool read_option(
 		return true;
 	case OPTION_QUEUE_INTEGRITY:
 		cli->queue_integrity = true;
+		return true;
+	case OPTION_DEADLINE:
+		return read_seconds(cli, value, &cli->test.deadline_ms);
+	case OPTION_VERBOSE:
+		cli->test.verbose = true;
 		return true;
 	case OPTION_HELP:
 	case OPTION_VERSION:

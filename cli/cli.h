@@ -23,6 +23,10 @@ struct cli {
 	/* those below only for commands that take them */
 	struct queue_selector selector;
 	bool body, queue_integrity;
+	struct {
+		int64_t deadline_ms; /* 0: the default */
+		bool verbose;
+	} test;
 	char **arguments; /* after the command; ends with NULL */
 	int argument_count;
 };
@@ -33,6 +37,7 @@ enum cli_takes {
 	CLI_BODY = 2,
 	CLI_QUEUE_INTEGRITY = 4,
 	CLI_VERBATIM = 8, /* what follows the command is not for us */
+	CLI_TEST = 16,
 };
 
 struct cli_command {
@@ -45,7 +50,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_check, cmd_params, cmd_queue, cmd_reload,
-    cmd_show, cmd_sql, cmd_status, cmd_summary;
+    cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
 
 /* The whole program: returns its exit code. */
 int cli_run(int argc, char **argv, FILE *out, FILE *err);

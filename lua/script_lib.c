@@ -12,11 +12,13 @@
  *	table.insert	and concat, move, remove, sort: __len may claim 2^53
  *	io.open		and all that opens: a FIFO blocks
  *	os.execute	io.popen: children have no deadline
+ *	os.time		os.date: their clock is clock.h
  */
 #include <lualib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "lua/modules.h"
 #include "lua/script_pool.h"
@@ -379,6 +381,28 @@ static int l_popen(lua_State *L)
 	return luaL_error(L, "io.popen: a policy cannot start programs");
 }
 
+/* Time is clock.h's, so that it can be moved. */
+static int l_time(lua_State *L)
+{
+	if (!lua_isnoneornil(L, 1))
+		return call_stock(L);
+	lua_pushinteger(L, clock_unix());
+	return 1;
+}
+
+static int l_date(lua_State *L)
+{
+	if (lua_isnoneornil(L, 2)) {
+		const char *format = luaL_optstring(L, 1, "%c");
+
+		lua_pushstring(L, format);
+		lua_replace(L, 1);
+		lua_settop(L, 1);
+		lua_pushinteger(L, clock_unix());
+	}
+	return call_stock(L);
+}
+
 /* The locale is the whole process's. */
 static int l_setlocale(lua_State *L)
 {
@@ -504,11 +528,13 @@ static const struct {
     {LUA_IOLIBNAME, "open", l_open_checked},
     {LUA_IOLIBNAME, "output", l_open_checked},
     {LUA_IOLIBNAME, "popen", l_popen},
+    {LUA_OSLIBNAME, "date", l_date},
     {LUA_OSLIBNAME, "execute", l_execute},
     {LUA_OSLIBNAME, "exit", NULL},
     {LUA_OSLIBNAME, "remove", l_open_checked},
     {LUA_OSLIBNAME, "rename", l_rename_checked},
     {LUA_OSLIBNAME, "setlocale", l_setlocale},
+    {LUA_OSLIBNAME, "time", l_time},
     {LUA_STRLIBNAME, "dump", NULL},
     {LUA_STRLIBNAME, "rep", l_rep},
     {LUA_TABLIBNAME, "concat", l_concat},

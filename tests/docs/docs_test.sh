@@ -30,7 +30,8 @@ complain() {
 
 bs=$(printf '\b')
 for name in penstock.1 penstock-log.5 penstock-lua.3 penstock-milter.8 \
-	penstock-policy.5 penstock-queue.5 penstock-router.8; do
+	penstock-policy.5 penstock-queue.5 penstock-router.8 \
+	penstock-test.5; do
 	page=$build/doc/man/$name
 	if ! mandoc -T lint -W warning "$page"; then
 		complain "$name: mandoc -T lint has warnings"

@@ -48,6 +48,22 @@ START_TEST(a_wait_is_what_remains)
 }
 END_TEST
 
+/* Check forks for each test: nobody else sees the shift. */
+START_TEST(a_rehearsal_moves_its_own_clock)
+{
+	const int64_t day = INT64_C(86400000);
+	int64_t now = clock_now_ms(), wall = clock_unix_ms();
+
+	clock_shift(day);
+	ck_assert_int_ge(clock_now_ms(), now + day);
+	ck_assert_int_lt(clock_now_ms(), now + day + 60000);
+	ck_assert_int_ge(clock_unix_ms(), wall + day);
+	clock_shift_wall(-2 * day);
+	ck_assert_int_ge(clock_now_ms(), now + day);
+	ck_assert_int_lt(clock_unix_ms(), wall - day + 60000);
+}
+END_TEST
+
 #ifdef ENABLE_DEVEL
 START_TEST(a_test_makes_a_day_pass)
 {
@@ -98,6 +114,7 @@ TCase *clock_tests(void)
 	tcase_add_test(tc, dates_are_utc_and_english);
 	tcase_add_test(tc, time_does_not_go_back);
 	tcase_add_test(tc, a_wait_is_what_remains);
+	tcase_add_test(tc, a_rehearsal_moves_its_own_clock);
 #ifdef ENABLE_DEVEL
 	tcase_add_test(tc, a_test_makes_a_day_pass);
 	tcase_add_test(tc, a_wait_knows_of_the_day_that_passed);

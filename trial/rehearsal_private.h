@@ -1,0 +1,31 @@
+/*
+ * rehearsal_private.h - what rehearsal.c and rehearsal_core.c share
+ */
+#ifndef TRIAL_REHEARSAL_PRIVATE_H
+#define TRIAL_REHEARSAL_PRIVATE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "trial/client.h"
+#include "trial/rehearsal.h"
+#include "trial/routing.h"
+
+struct rehearsal {
+	lua_State *L;
+	struct arena *arena; /* what Lua was told; its errors jump over us */
+	struct rehearsal_settings settings;
+	const char *policy; /* NULL: none named */
+	struct dns_zone *zone;
+	struct world *world; /* NULL: not needed yet */
+	struct client *clients[1024];
+	size_t client_count;
+	const char *policy_error;
+	int64_t deadline; /* real milliseconds; 0: none */
+	int ref_tests, ref_run, ref_describe;
+};
+
+/* Pushes the table of core functions. */
+void rehearsal_core_open(struct rehearsal *r);
+
+#endif
