@@ -40,6 +40,17 @@ void daemon_block_signals(void)
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+void daemon_close_input(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)dup2(fd, STDIN_FILENO);
+	if (fd != STDIN_FILENO)
+		(void)close(fd);
+}
+
 static NORETURN void wait_for_child(int fd, pid_t child)
 {
 	char ready;

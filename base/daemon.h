@@ -12,6 +12,9 @@
 /* SIGUSR1, SIGTERM, SIGINT, SIGHUP and SIGPIPE are blocked for all threads to
  * come; SIGUSR1 would kill by default. */
 void daemon_block_signals(void);
+/* Reading from standard input gives its end: a policy that reads there would
+ * wait for somebody to type. */
+void daemon_close_input(void);
 /* Forks, leaves the session, waits in the parent until daemon_ready() and exits
  * with the child's verdict.  Before any thread or database exists. */
 bool daemon_background(struct err *err) MUST_USE;

@@ -9,6 +9,7 @@
 #include "lua/script_value.h"
 
 #define CONN_META "penstock.conn_meta"
+#define MOST_META (1 << 20) /* it is copied for each event, and stored */
 
 struct handle {
 	struct meta *meta; /* NULL: the call is over */
@@ -46,6 +47,10 @@ int script_meta_set(lua_State *L, struct meta *meta)
 	scratch = script_box_arena(L);
 	if (!script_value_read(L, 3, scratch, &value, &err))
 		return luaL_error(L, "set_meta: %s: %s", name, err.text);
+	if (meta_size(meta) + arena_used(scratch) > MOST_META)
+		return luaL_error(L,
+		    "set_meta: %s: metadata may take %d bytes of memory", name,
+		    MOST_META);
 	meta_set(meta, name, &value);
 	return 0;
 }

@@ -14,7 +14,36 @@
 struct handle {
 	struct message *message; /* NULL: the call is over */
 	bool is_own;             /* made by kumo.make_message */
+	size_t charged;          /* for one of our own */
 };
+
+/* What the message holds in memory, apart from content that it shares. */
+static size_t held_by(const struct message *m, bool is_own)
+{
+	size_t size = arena_used(m->arena) + m->prefix.size;
+
+	if (is_own || m->content_changed)
+		size +=
+		    m->content ? (size_t)content_facts(m->content)->size : 0;
+	return size;
+}
+
+/* A message that the policy made is the state's; the message of an event is
+ * not, but must not grow without end either. */
+static void account(lua_State *L, struct handle *handle)
+{
+	size_t size = held_by(handle->message, handle->is_own);
+
+	if (!handle->is_own) {
+		if (size > script_state_of(L)->limit)
+			luaL_error(L, "not enough memory for this message");
+	} else if (size > handle->charged) {
+		size_t more = size - handle->charged;
+
+		handle->charged += more;
+		script_charge(L, more);
+	}
+}
 
 static void push(lua_State *L, struct message *m, bool is_own)
 {
@@ -22,6 +51,7 @@ static void push(lua_State *L, struct message *m, bool is_own)
 
 	handle->message = NULL;
 	handle->is_own = is_own;
+	handle->charged = 0;
 	luaL_setmetatable(L, MESSAGE);
 	handle->message = message_ref(m);
 }
@@ -37,6 +67,7 @@ struct message *script_message_check(lua_State *L, int index)
 
 	if (!handle->message)
 		luaL_error(L, "this message belongs to an event that is over");
+	account(L, handle);
 	return handle->message;
 }
 
@@ -48,6 +79,8 @@ void script_message_end(lua_State *L, int index)
 		return;
 	message_unref(handle->message);
 	handle->message = NULL;
+	script_uncharge(L, handle->charged);
+	handle->charged = 0;
 }
 
 static int l_gc(lua_State *L)

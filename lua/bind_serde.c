@@ -58,6 +58,20 @@ static bool json_with_comments(const char *text, size_t len,
 typedef bool parse_fn(const char *text, size_t len, struct arena *arena,
     struct value *out, struct err *err);
 
+#define VALUE_BYTES 150 /* of a value: ours and the library's */
+
+/* More than what it says can take.  A text beyond the limit is refused before
+ * it is read: reading ends neither at the limit nor at the deadline. */
+static size_t most_memory(const char *text, size_t len)
+{
+	size_t values = 1;
+
+	for (size_t i = 0; i < len; i++)
+		values += text[i] == ',' || text[i] == '\n' || text[i] == '[' ||
+			  text[i] == '{' || text[i] == '=';
+	return values * VALUE_BYTES + 2 * len;
+}
+
 /* Pushes what `text` says; `what` goes in front of an error. */
 static int parse(lua_State *L, parse_fn *read, const char *what,
     const char *text, size_t len)
@@ -65,13 +79,12 @@ static int parse(lua_State *L, parse_fn *read, const char *what,
 	struct arena *arena = script_box_arena(L);
 	struct value value;
 	struct err err = {0};
-	size_t charged;
+	size_t charged = most_memory(text, len);
 
-	if (!read(text, len, arena, &value, &err))
-		return luaL_error(L, "%s: %s", what, err.text);
-	charged = arena_used(arena);
 	script_charge(L, charged);
 	script_uncharge(L, charged);
+	if (!read(text, len, arena, &value, &err))
+		return luaL_error(L, "%s: %s", what, err.text);
 	script_value_push(L, &value);
 	return 1;
 }

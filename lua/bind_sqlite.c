@@ -22,6 +22,7 @@
 #define BUSY_SLICE_MS 20
 #define STEPS_A_LOOK 10000
 #define MOST_BYTES (64 << 20) /* of a value */
+#define MOST_PAGES "16384"    /* of a database in memory: 64 MiB */
 
 struct db {
 	sqlite3 *handle; /* NULL: closed */
@@ -71,7 +72,8 @@ static bool may_attach(const char *path)
 {
 	struct stat st;
 
-	if (!path || str_starts(path, "file:"))
+	if (!path || !*path || str_starts(path, "file:") ||
+	    str_eq(path, ":memory:"))
 		return false;
 	if (stat(path, &st) < 0)
 		return true;
@@ -82,6 +84,10 @@ static int authorize(void *ctx, int action, const char *a, const char *b,
     const char *database, const char *trigger)
 {
 	if (action == SQLITE_ATTACH && !may_attach(a))
+		return SQLITE_DENY;
+	/* What bounds a database in memory stays as it is. */
+	if (action == SQLITE_PRAGMA && b &&
+	    (str_case_eq(a, "max_page_count") || str_case_eq(a, "page_size")))
 		return SQLITE_DENY;
 	return SQLITE_OK;
 }
@@ -111,6 +117,9 @@ static int l_open(lua_State *L)
 		db->handle = NULL;
 		return lua_error(L);
 	}
+	if (in_memory)
+		(void)sqlite3_exec(db->handle,
+		    "PRAGMA max_page_count = " MOST_PAGES, NULL, NULL, NULL);
 	sqlite3_progress_handler(db->handle, STEPS_A_LOOK, over, db);
 	(void)sqlite3_busy_handler(db->handle, busy, db);
 	(void)sqlite3_set_authorizer(db->handle, authorize, NULL);

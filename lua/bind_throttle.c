@@ -3,7 +3,7 @@
  *
  * Buckets belong to the process, by name and rate, behind one lock that is held
  * for a look-up and an addition.  Names may come from clients, so full buckets
- * go when there are many.
+ * go when there are many; and then there are no more.
  */
 #include <pthread.h>
 
@@ -16,6 +16,8 @@
 
 #define THROTTLE "penstock.throttle"
 #define SWEEP_AT 50000
+#define MOST_BUCKETS 500000
+#define MOST_NAME 255
 
 struct held {
 	struct rate rate;
@@ -46,11 +48,12 @@ static void sweep(int64_t now_ns)
 		sweep_at = SWEEP_AT;
 }
 
-static struct throttle_answer take(const struct held *held)
+/* False: there are too many. */
+static bool take(const struct held *held, struct throttle_answer *out)
 {
 	int64_t now_ns = clock_now_ms() * 1000000;
-	struct throttle_answer answer;
 	struct throttle *throttle;
+	bool room = true;
 
 	pthread_mutex_lock(&lock);
 	if (!buckets)
@@ -59,11 +62,24 @@ static struct throttle_answer take(const struct held *held)
 	if (!throttle) {
 		if (map_count(buckets) >= sweep_at)
 			sweep(now_ns);
+		room = map_count(buckets) < MOST_BUCKETS;
+	}
+	if (!throttle && room) {
 		throttle = xcalloc(1, sizeof *throttle);
 		(void)map_put(buckets, held->key, throttle);
 	}
-	answer = throttle_take(throttle, &held->rate, now_ns);
+	if (throttle)
+		*out = throttle_take(throttle, &held->rate, now_ns);
 	pthread_mutex_unlock(&lock);
+	return throttle != NULL;
+}
+
+static struct throttle_answer must_take(lua_State *L, const struct held *held)
+{
+	struct throttle_answer answer;
+
+	if (!take(held, &answer))
+		luaL_error(L, "%d throttles are in use", MOST_BUCKETS);
 	return answer;
 }
 
@@ -76,7 +92,8 @@ static int64_t seconds_up(int64_t ns)
 
 static int l_throttle(lua_State *L)
 {
-	struct throttle_answer a = take(luaL_checkudata(L, 1, THROTTLE));
+	struct throttle_answer a =
+	    must_take(L, luaL_checkudata(L, 1, THROTTLE));
 
 	lua_createtable(L, 0, 5);
 	lua_pushboolean(L, a.throttled);
@@ -101,7 +118,7 @@ static int l_sleep_if_throttled(lua_State *L)
 	bool waited = false;
 
 	for (;;) {
-		struct throttle_answer a = take(held);
+		struct throttle_answer a = must_take(L, held);
 
 		if (!a.throttled)
 			break;
@@ -117,7 +134,7 @@ static int l_delay_message_if_throttled(lua_State *L)
 {
 	const struct held *held = luaL_checkudata(L, 1, THROTTLE);
 	struct message *m = script_message_check(L, 2);
-	struct throttle_answer a = take(held);
+	struct throttle_answer a = must_take(L, held);
 
 	if (a.throttled)
 		m->due_at = clock_unix() + seconds_up(a.retry_after_ns);
@@ -145,6 +162,7 @@ static int l_make_throttle(lua_State *L)
 	char canonical[96];
 
 	luaL_argcheck(L, strlen(name) == len, 1, "a name without NUL");
+	luaL_argcheck(L, len <= MOST_NAME, 1, "a name of at most 255 bytes");
 	text = luaL_checkstring(L, 2);
 	if (!rate_parse(text, &rate, &err))
 		script_raise(L, &err);

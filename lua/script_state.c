@@ -193,59 +193,98 @@ void script_uncharge(lua_State *L, size_t bytes)
 	script_state_of(L)->used -= bytes;
 }
 
-static int l_arena_gc(lua_State *L)
-{
-	struct arena **box = lua_touserdata(L, 1);
+/* What a box holds is charged when the next one is made: by then it has grown,
+ * and whoever let go of it may have left it to the collector. */
+struct box {
+	union {
+		struct arena *arena;
+		struct buf buf;
+	} of; /* first: callers know only this */
+	bool is_buf, is_shared;
+	size_t charged;
+};
 
-	arena_unref(*box);
-	*box = NULL;
-	script_uncharge(L, BOX_SIZE);
+static size_t box_size(const struct box *box)
+{
+	if (box->is_buf)
+		return box->of.buf.size;
+	return box->of.arena && !box->is_shared ? arena_used(box->of.arena) : 0;
+}
+
+static void charge_last_box(lua_State *L)
+{
+	struct script_state *state = script_state_of(L);
+	struct box *box = state->last_box;
+	size_t more;
+
+	state->last_box = NULL;
+	if (!box || box_size(box) <= box->charged)
+		return;
+	more = box_size(box) - box->charged;
+	box->charged += more;
+	script_charge(L, more); /* may collect the box */
+}
+
+static int l_box_gc(lua_State *L)
+{
+	struct script_state *state = script_state_of(L);
+	struct box *box = lua_touserdata(L, 1);
+
+	if (state->last_box == box)
+		state->last_box = NULL;
+	if (box->is_buf)
+		buf_release(&box->of.buf);
+	else
+		arena_unref(box->of.arena);
+	state->used -= box->charged;
+	memset(box, 0, sizeof *box);
 	return 0;
+}
+
+static struct box *push_box(lua_State *L, bool is_buf)
+{
+	struct box *box;
+
+	charge_last_box(L);
+	box = lua_newuserdatauv(L, sizeof *box, 0);
+	memset(box, 0, sizeof *box);
+	box->is_buf = is_buf;
+	if (luaL_newmetatable(L, "penstock.box")) {
+		lua_pushcfunction(L, l_box_gc);
+		lua_setfield(L, -2, "__gc");
+		lua_pushboolean(L, 0);
+		lua_setfield(L, -2, "__metatable");
+	}
+	lua_setmetatable(L, -2);
+	if (is_buf) {
+		buf_init(&box->of.buf);
+	} else {
+		box->charged = BOX_SIZE;
+		script_charge(L, BOX_SIZE);
+	}
+	script_state_of(L)->last_box = box;
+	return box;
 }
 
 struct arena **script_box_arena_ref(lua_State *L)
 {
-	struct arena **box = lua_newuserdatauv(L, sizeof *box, 0);
+	struct box *box = push_box(L, false);
 
-	*box = NULL;
-	if (luaL_newmetatable(L, "penstock.arena")) {
-		lua_pushcfunction(L, l_arena_gc);
-		lua_setfield(L, -2, "__gc");
-		lua_pushboolean(L, 0);
-		lua_setfield(L, -2, "__metatable");
-	}
-	lua_setmetatable(L, -2);
-	script_charge(L, BOX_SIZE);
-	return box;
+	box->is_shared = true;
+	return &box->of.arena;
 }
 
 struct arena *script_box_arena(lua_State *L)
 {
-	struct arena **box = script_box_arena_ref(L);
+	struct box *box = push_box(L, false);
 
-	*box = arena_new(0);
-	return *box;
-}
-
-static int l_buf_gc(lua_State *L)
-{
-	buf_release(lua_touserdata(L, 1));
-	return 0;
+	box->of.arena = arena_new(0);
+	return box->of.arena;
 }
 
 struct buf *script_box_buf(lua_State *L)
 {
-	struct buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
-
-	buf_init(buf);
-	if (luaL_newmetatable(L, "penstock.buf")) {
-		lua_pushcfunction(L, l_buf_gc);
-		lua_setfield(L, -2, "__gc");
-		lua_pushboolean(L, 0);
-		lua_setfield(L, -2, "__metatable");
-	}
-	lua_setmetatable(L, -2);
-	return buf;
+	return &push_box(L, true)->of.buf;
 }
 
 void script_raise(lua_State *L, const struct err *err)

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/list.h"
 
+struct box;
 struct script_policy;
 struct script_call;
 
@@ -41,10 +42,11 @@ struct script_state {
 	bool is_first;                /* the one whose declarations count */
 	int64_t created_at, deadline; /* clock_now_ms */
 	int64_t uses;
-	size_t used, limit; /* bytes of Lua memory */
-	bool failed;        /* a handler raised: do not reuse */
-	bool refused;       /* an allocation was refused: do not reuse */
-	bool expired;       /* sticky: past its deadline: do not reuse */
+	size_t used, limit;   /* bytes of Lua memory */
+	struct box *last_box; /* to be charged; NULL: none */
+	bool failed;          /* a handler raised: do not reuse */
+	bool refused;         /* an allocation was refused: do not reuse */
+	bool expired;         /* sticky: past its deadline: do not reuse */
 };
 
 /* Opens the libraries and runs the policy's text.  err names file and line;
@@ -77,7 +79,7 @@ void script_charge(lua_State *L, size_t bytes);
 void script_uncharge(lua_State *L, size_t bytes);
 
 /* Pushes a userdata that owns an empty arena or buf until it is collected, for
- * C that may be left by lua_error(). */
+ * C that may be left by lua_error().  What it grew to is charged. */
 struct arena *script_box_arena(lua_State *L);
 struct arena **script_box_arena_ref(lua_State *L); /* empty, to be set */
 struct buf *script_box_buf(lua_State *L);

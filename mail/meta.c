@@ -14,11 +14,13 @@
 
 struct meta {
 	struct map *names; /* name -> struct entry */
+	size_t size;       /* of all entries */
 };
 
 struct entry {
 	struct arena *arena;
 	struct value value;
+	size_t size;
 };
 
 static void entry_free(void *p)
@@ -29,6 +31,13 @@ static void entry_free(void *p)
 		return;
 	arena_unref(entry->arena);
 	free(entry);
+}
+
+static void forget(struct meta *meta, struct entry *entry)
+{
+	if (entry)
+		meta->size -= entry->size;
+	entry_free(entry);
 }
 
 struct meta *meta_new(void)
@@ -61,11 +70,14 @@ void meta_free(struct meta *meta)
 
 void meta_set(struct meta *meta, const char *name, const struct value *v)
 {
-	struct entry *entry = xmalloc(sizeof *entry);
+	struct entry *entry = xmalloc(sizeof *entry), *old;
 
 	entry->arena = arena_new(VALUE_HINT);
 	entry->value = value_copy(entry->arena, v);
-	entry_free(map_put(meta->names, name, entry));
+	entry->size = sizeof *entry + strlen(name) + arena_used(entry->arena);
+	meta->size += entry->size;
+	old = map_put(meta->names, name, entry);
+	forget(meta, old);
 }
 
 void meta_set_string(struct meta *meta, const char *name, const char *s)
@@ -77,7 +89,7 @@ void meta_set_string(struct meta *meta, const char *name, const char *s)
 
 void meta_unset(struct meta *meta, const char *name)
 {
-	entry_free(map_remove(meta->names, name));
+	forget(meta, map_remove(meta->names, name));
 }
 
 const struct value *meta_get(const struct meta *meta, const char *name)
@@ -103,6 +115,11 @@ bool meta_each(const struct meta *meta, size_t *pos, const char **name,
 		return false;
 	*v = &((const struct entry *)entry)->value;
 	return true;
+}
+
+size_t meta_size(const struct meta *meta)
+{
+	return meta->size;
 }
 
 void meta_write_json(const struct meta *meta, struct buf *out)

@@ -30,6 +30,8 @@ const char *meta_get_string(const struct meta *meta, const char *name);
 /* In order of first appearance; *pos starts at 0. */
 bool meta_each(const struct meta *meta, size_t *pos, const char **name,
     const struct value **v);
+/* Bytes of memory that all names and values take. */
+size_t meta_size(const struct meta *meta);
 void meta_write_json(const struct meta *meta, struct buf *out);
 struct meta *meta_parse_json(const char *text, size_t len, struct err *err)
     MUST_USE;

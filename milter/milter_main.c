@@ -474,6 +474,7 @@ int main(int argc, char **argv)
 	mode_t mode;
 
 	daemon_block_signals();
+	daemon_close_input();
 	diag_init("penstock-milter", true);
 	if (o.verbose)
 		diag_set_level(DIAG_DEBUG);

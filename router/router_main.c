@@ -380,6 +380,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 
 	daemon_block_signals();
+	daemon_close_input();
 	diag_init("penstock-router", true);
 	parse(argc, argv, &s);
 	if (s.check)

@@ -1,6 +1,8 @@
 /*
  * limits_test.c - nothing that a handler does outlives its deadline
  */
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/worker.h"
@@ -124,6 +126,66 @@ START_TEST(no_handler_outlives_its_deadline)
 }
 END_TEST
 
+/* What is not Lua's own memory.  `s` is a megabyte, `m` a message. */
+static const struct {
+	const char *label, *body;
+} growing[] = {
+    {"metadata", "for i = 1, 1e9 do pcall(m.set_meta, m, 'k' .. i, s) end"},
+    {"metadata that is refused",
+	"while true do pcall(m.set_meta, m, 'k', {s, print}) end"},
+    {"metadata again and again",
+	"while true do pcall(m.set_meta, m, 'k', s) end"},
+    {"header fields", "while true do pcall(m.prepend_header, m, 'X', s) end"},
+    {"header fields that are refused",
+	"while true do pcall(m.prepend_header, m, 'X', s .. '\\n') end"},
+    {"senders", "while true do pcall(m.set_sender, m, 'a@b.test') end"},
+    {"recipients", "while true do pcall(m.set_recipient, m, 'a@b.test') end"},
+    {"messages", "local t = {} while true do pcall(function() "
+		 "t[#t+1] = kumo.make_message('a@b.test', 'a@b.test', s) "
+		 "end) end"},
+    {"JSON", "local j = '[' .. ('0,'):rep(4e6) .. '0]' "
+	     "while true do pcall(kumo.serde.json_parse, j) end"},
+    {"JSON that is wrong", "local j = ('['):rep(1e6) "
+			   "while true do pcall(kumo.serde.json_parse, j) end"},
+    {"YAML", "local y = ('- 1\\n'):rep(1e6) "
+	     "while true do pcall(kumo.serde.yaml_parse, y) end"},
+    {"TOML", "local y = ('[[a]]\\n'):rep(3e5) "
+	     "while true do pcall(kumo.serde.toml_parse, y) end"},
+    {"a database", "local db = require 'sqlite'.open ':memory:' "
+		   "db:execute 'CREATE TABLE x (a)' while true do "
+		   "pcall(db.execute, db, 'INSERT INTO x VALUES (?)', s) end"},
+    {"throttles", "for i = 1, 1e9 do pcall(function() "
+		  "kumo.make_throttle(s .. i, '1/day'):throttle() end) end"},
+};
+
+START_TEST(memory_outside_of_the_state_is_limited_too)
+{
+	char policy[1024];
+	struct script_policy *p;
+	struct script_call *call;
+	enum script_outcome outcome;
+	struct rusage usage;
+
+	snprintf(policy, sizeof policy,
+	    "\nkumo.on('x', function() local s = ('x'):rep(1e6) "
+	    "local m = kumo.make_message('a@b.test', 'a@b.test', 'x') "
+	    "%s end)",
+	    growing[_i].body);
+	p = load_policy(policy);
+	call = script_call_new(p, "x");
+	outcome = script_call_run(call, clock_now_ms() + DEADLINE_MS);
+	ck_assert_msg(outcome == SCRIPT_EXPIRED || outcome == SCRIPT_ERROR,
+	    "%s: outcome %d", growing[_i].label, outcome);
+	script_call_free(call);
+	end_policy(p);
+	ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
+#ifndef ENABLE_SANITIZER
+	ck_assert_msg(usage.ru_maxrss < 300 * 1024, "%s: %ld MB",
+	    growing[_i].label, usage.ru_maxrss / 1024);
+#endif
+}
+END_TEST
+
 static const struct {
 	const char *label, *chunk, *want;
 } removed[] = {
@@ -201,6 +263,36 @@ static const struct {
 	"[\"ababab\",\"ab,ab,ab\",\"\"]"},
     {"an unknown module", "return (pcall(require, 'no.such.module'))", "false"},
     {"a FIFO does not block", "io.open(FIFO)", "not a regular file"},
+    {"metadata has a limit",
+	"local m = kumo.make_message('a@b', 'c@d', 'x') "
+	"m:set_meta('a', ('x'):rep(5e5)) "
+	"m:set_meta('a', 1) m:set_meta('b', ('x'):rep(5e5)) "
+	"m:set_meta('c', ('x'):rep(6e5))",
+	"set_meta: c: metadata may take 1048576 bytes"},
+    {"the name of a throttle has a limit",
+	"kumo.make_throttle(('x'):rep(256), '1/s')",
+	"a name of at most 255 bytes"},
+    {"a large text is refused before it is read",
+	"kumo.serde.json_parse('[' .. ('0,'):rep(1e6) .. '0]')",
+	"not enough memory"},
+    {"a database in memory has a limit",
+	"local db = require 'sqlite'.open ':memory:' "
+	"db:execute 'CREATE TABLE x (a)' for i = 1, 3 do "
+	"db:execute 'INSERT INTO x VALUES (zeroblob(30000000))' end",
+	"database or disk is full"},
+    {"and keeps it",
+	"require 'sqlite'.open ':memory:':execute "
+	"'PRAGMA max_page_count = 9999999'",
+	"not authorized"},
+    {"a second one is not attached",
+	"require 'sqlite'.open ':memory:':execute "
+	"\"ATTACH ':memory:' AS other\"",
+	"not authorized"},
+    {"the kernel's log is not opened", "io.open '/dev/kmsg'",
+	"not a regular file"},
+    {"harmless devices are opened",
+	"return io.open '/dev/null' ~= nil and io.open '/dev/zero' ~= nil",
+	"true"},
     {"the queue's files are not opened", "io.open(QUEUE)",
 	"belongs to the queue"},
     {"nor removed", "os.remove(QUEUE)", "belongs to the queue"},
@@ -325,6 +417,8 @@ Suite *limits_suite(void)
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(
 	    tcase, no_handler_outlives_its_deadline, 0, COUNT(escapes));
+	tcase_add_loop_test(tcase, memory_outside_of_the_state_is_limited_too,
+	    0, COUNT(growing));
 	tcase_add_loop_test(tcase, the_ways_out_are_closed, 0, COUNT(removed));
 	tcase_add_test(tcase, a_stuck_thread_is_left_behind);
 	tcase_add_test(tcase, abandoned_threads_are_bounded);
