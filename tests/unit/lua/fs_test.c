@@ -37,7 +37,7 @@ static const struct eval_case cases[] = {
     {"of a link",
 	"return kumo.fs.symlink_metadata_for_path('/proc/self/exe').is_symlink",
 	"true"},
-    {"27 a throttle",
+    {"case 27: a throttle",
 	"local t, r = kumo.make_throttle('t', '2/m'), {} for i = 1, 3 do r[i] "
 	"= t:throttle() end return {r[1].throttled, r[2].throttled, "
 	"r[3].throttled, r[1].remaining, r[3].limit, r[3].retry_after >= 1 and "

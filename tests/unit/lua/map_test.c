@@ -4,11 +4,11 @@
 #include "lua_test.h"
 
 static const struct eval_case cases[] = {
-    {"165 a wildcard",
+    {"case 165: a wildcard",
 	"local m = kumo.domain_map.new{['*.example.com']=1} return "
 	"{m['a.example.com'], m['a.b.example.com'], m['example.com'] == nil}",
 	"[1,1,true]"},
-    {"165 a node hides it",
+    {"case 165: a node hides it",
 	"local m = kumo.domain_map.new{['*.example.com']=1, "
 	"['x.y.example.com']=2} return {m['y.example.com'] == nil, "
 	"m['x.y.example.com'], m['z.y.example.com'] == nil, "
@@ -56,7 +56,7 @@ static const struct eval_case cases[] = {
 	"[1,true,true]"},
     {"no name", "kumo.domain_map.new{[1]=1}", "a key must be a domain name"},
     {"no table", "kumo.domain_map.new 'x'", "table expected"},
-    {"166 the longest prefix",
+    {"case 166: the longest prefix",
 	"local m = kumo.cidr.make_map{['10.0.0.0/8']='w',['10.1.0.0/16']='n'} "
 	"return {m['10.1.2.3:25'], m['10.2.2.3'], m['[10.1.0.1]'], "
 	"m['[10.1.0.1]:9'], m['11.0.0.1'] == nil, m['nonsense'] == nil}",

@@ -12,17 +12,18 @@
 static const struct {
 	const char *label, *chunk, *want;
 } cases[] = {
-    {"the second call is a hit",
+    {"case 162: the second call is a hit",
 	"local n = 0 local f = kumo.memoize(function(a) n = n + 1 "
 	"  return a .. n end, {name='a', ttl='1m', capacity=5}) "
 	"return {f 'x', f 'x', f 'y', n}",
 	"[\"x1\",\"x1\",\"y2\",2]"},
-    {"arguments are told apart",
+    {"case 164: arguments are told apart",
 	"local n = 0 local f = kumo.memoize(function() n = n + 1 "
 	"  return n end, {name='a', ttl='1m', capacity=9}) "
-	"return {f(1), f('1'), f({1}), f(nil), f(), f(1, 2), f(1)}",
-	"[1,2,3,4,5,6,1]"},
-    {"a table is a proxy",
+	"return {f(1), f('1'), f({1}), f(nil), f(), f(1, 2), f(1), "
+	"f(1, nil, 2)}",
+	"[1,2,3,4,5,6,1,7]"},
+    {"case 163: a table is a proxy",
 	"local f = kumo.memoize(function() return {a=1, b={c=2}, 7, 8} end, "
 	"  {name='a', ttl='1m', capacity=9}) local t = f() "
 	"local seen = {} for k in pairs(t) do seen[#seen+1] = k end "
@@ -33,7 +34,7 @@ static const struct {
 	"  {name='a', ttl='1m', capacity=9}) "
 	"local s = 0 for _, v in ipairs(f()) do s = s + v end return s",
 	"11"},
-    {"a copy is one's own",
+    {"case 163: a copy is one's own",
 	"local f = kumo.memoize(function() return {a=1, b={c=2}} end, "
 	"  {name='a', ttl='1m', capacity=9}) local t = f() t.a = 5 t.n = 6 "
 	"t.b.c = 9 local u = f() return {t.a, t.n, #t, t.b.c, u.a, u.b.c, "
@@ -44,7 +45,7 @@ static const struct {
 	"  {name='a', ttl='1m', capacity=9}) local t = f() t.a = nil "
 	"return {t.a == nil, #t, f().a}",
 	"[true,1,1]"},
-    {"nil is kept",
+    {"case 162: nil is kept",
 	"local n = 0 local f = kumo.memoize(function() n = n + 1 end, "
 	"  {name='a', ttl='1m', capacity=9}) f() f() return {n, f() == nil}",
 	"[1,true]"},
@@ -52,12 +53,17 @@ static const struct {
 	"local f = kumo.memoize(function() return 1, 'b' end, "
 	"  {name='a', ttl='1m', capacity=9}) return f()",
 	"[1,\"b\"]"},
-    {"errors are not kept",
+    {"case 162: errors are raised each time and not kept",
 	"local n = 0 local f = kumo.memoize(function() n = n + 1 "
 	"  if n == 1 then error 'first' end return n end, "
 	"  {name='a', ttl='1m', capacity=9}) local ok, e = pcall(f) "
 	"return {ok, e:match 'first$', f()}",
 	"[false,\"first\",2]"},
+    {"case 162: once more for each call that fails",
+	"local n = 0 local f = kumo.memoize(function() n = n + 1 "
+	"  error('no ' .. n) end, {name='a', ttl='1m', capacity=9}) "
+	"pcall(f) local ok, e = pcall(f) return e:match 'no %d'",
+	"no 2"},
     {"a rejection passes through",
 	"kumo.memoize(function() kumo.reject(451, 'x') end, "
 	"  {name='a', ttl='1m', capacity=9})()",
@@ -67,7 +73,7 @@ static const struct {
 	"  end, {name='a', ttl='1m', capacity=2}) f(1) f(2) f(1) f(3) "
 	"return {f(1), f(2)}",
 	"[1,4]"},
-    {"time passes",
+    {"case 162: time passes",
 	"local n = 0 local f = kumo.memoize(function() n = n + 1 return n "
 	"  end, {name='a', ttl=0.01, capacity=2}) f() kumo.sleep(0.05) "
 	"return f()",

@@ -140,17 +140,18 @@ static const struct eval_case cases[] = {
 	"local ok, e = pcall(kumo.make_egress_path, {bogus=1}) return "
 	"t.extract_deserialize_error(e)",
 	"\"make_egress_path: unknown key \\\"bogus\\\"\"", TYPING},
-    {"168 exact beats wildcard",
+    {"case 168: exact beats wildcard",
 	"return {ask 'example.com', ask 'a.example.com'}",
 	"[[true,true,\"Ignore\",{}],[false,\"LogThenDrop\",\"Ignore\",{}]]",
 	domains},
-    {"168 the listener beats all", "return ask('example.com', '10.0.0.1:25')",
+    {"case 168: the listener beats all",
+	"return ask('example.com', '10.0.0.1:25')",
 	"[false,\"Ignore\",\"Ignore\",{}]", domains},
-    {"168 the star", "return ask('other.org', '10.0.0.1:25')",
+    {"case 168: the star", "return ask('other.org', '10.0.0.1:25')",
 	"[false,\"Ignore\",true,{}]", domains},
-    {"168 john", "return ask('send.example', nil, 'john')", "[\"192.0.2.9\"]",
-	domains},
-    {"168 not john", "return ask('send.example', nil, 'eve')",
+    {"case 168: john", "return ask('send.example', nil, 'john')",
+	"[\"192.0.2.9\"]", domains},
+    {"case 168: not john", "return ask('send.example', nil, 'eve')",
 	"[\"10.0.0.0/24\"]", domains},
     {"queue defaults", "return queue 'b.example'",
 	"\"1\":\"1day\",\"2\":\"11m\"", queues},
@@ -200,7 +201,7 @@ static const struct {
     {"get_egress_pool", "other", "egress pool \"other\" is not defined"},
 };
 
-/* Conformance 169. */
+/* Conformance, case 169. */
 START_TEST(a_pool_comes_from_the_file)
 {
 	struct script_policy *p = load_policy(sources);
@@ -223,7 +224,7 @@ END_TEST
 static const struct {
 	const char *label, *policy, *want;
 } wrong[] = {
-    {"169 twice",
+    {"case 169: twice",
 	"local s = require 'policy-extras.sources' s:setup{} s:setup{}",
 	"sources:setup has been called already"},
     {"a source that is not there",

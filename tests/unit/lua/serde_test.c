@@ -20,13 +20,13 @@ static const struct eval_case cases[] = {
     {"a missing json file", "kumo.serde.json_load '/nonexistent.json'",
 	"/nonexistent.json"},
     {"not json", "kumo.serde.json_parse '{'", "json_parse: "},
-    {"167 comments and null",
+    {"case 167: comments and null",
 	"local t = kumo.serde.json_parse('{\"a\":1, /* c */ \"b\":null}') "
 	"return {t.a, t.b == nil}",
 	"[1,true]"},
-    {"167 a list", "return kumo.serde.json_encode{1,2}", "\"[1,2]\""},
-    {"167 a missing toml file", "kumo.serde.toml_load '/nonexistent.toml'",
-	"/nonexistent.toml"},
+    {"case 167: a list", "return kumo.serde.json_encode{1,2}", "\"[1,2]\""},
+    {"case 167: a missing toml file",
+	"kumo.serde.toml_load '/nonexistent.toml'", "/nonexistent.toml"},
     {"toml",
 	"return kumo.serde.toml_parse 'a = 1\\n[b.\"x.y\"]\\n"
 	"c = [true, 2.5, \"t\"]\\n[[d]]\\ne = 0x10\\n[[d]]\\n'",

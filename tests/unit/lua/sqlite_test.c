@@ -4,17 +4,17 @@
 #include "lua_test.h"
 
 static const struct eval_case cases[] = {
-    {"170 insert",
+    {"case 170: insert",
 	"local sqlite = require 'sqlite' local db = sqlite.open ':memory:' "
 	"db:execute 'create table t (a, b)' return db:execute('insert into t "
 	"values (?, ?)', 1, 'x')",
 	"1"},
-    {"170 one column",
+    {"case 170: one column",
 	"local sqlite = require 'sqlite' local db = sqlite.open ':memory:' "
 	"db:execute 'create table t (a, b)' db:execute('insert into t values "
 	"(1, 2), (3, 4)') return db:execute 'select a from t'",
 	"[1,3]"},
-    {"170 two columns",
+    {"case 170: two columns",
 	"local sqlite = require 'sqlite' local db = sqlite.open ':memory:' "
 	"db:execute 'create table t (a, b)' db:execute('insert into t values "
 	"(?, ?)', 1.5, nil) return db:execute('select a, b from t')",
