@@ -6,7 +6,9 @@
 #include <openssl/evp.h>
 #include <stdint.h>
 
+#include "base/diag.h"
 #include "base/str.h"
+#include "base/xalloc.h"
 
 const char *const digest_names[] = {"crc32", "sha1", "sha224", "sha256",
     "sha384", "sha512", "sha3_224", "sha3_256", "sha3_384", "sha3_512"};
@@ -97,6 +99,34 @@ bool digest_compute(const char *name, const struct digest_part *key,
 	     (key ? keyed(theirs, key, parts, count, out, len)
 		  : plain(theirs, parts, count, out, len));
 	return ok || err_set(err, ERR_PERM, "%s is not available", name);
+}
+
+struct digest_sum {
+	EVP_MD_CTX *ctx;
+};
+
+struct digest_sum *digest_sum_new(void)
+{
+	struct digest_sum *sum = xcalloc(1, sizeof *sum);
+
+	sum->ctx = EVP_MD_CTX_new();
+	invariant(
+	    sum->ctx && EVP_DigestInit_ex2(sum->ctx, EVP_sha256(), NULL) == 1);
+	return sum;
+}
+
+void digest_sum_add(struct digest_sum *sum, const void *p, size_t len)
+{
+	invariant(EVP_DigestUpdate(sum->ctx, p, len) == 1);
+}
+
+void digest_sum_end(struct digest_sum *sum, unsigned char out[32])
+{
+	unsigned len = 0;
+
+	invariant(EVP_DigestFinal_ex(sum->ctx, out, &len) == 1 && len == 32);
+	EVP_MD_CTX_free(sum->ctx);
+	free(sum);
 }
 
 void digest_thread_end(void)

@@ -25,6 +25,13 @@ bool digest_compute(const char *name, const struct digest_part *key,
     const struct digest_part *parts, size_t count,
     unsigned char out[DIGEST_MOST], size_t *len, struct err *err) MUST_USE;
 
+/* SHA-256 of what comes piece by piece. */
+struct digest_sum;
+struct digest_sum *digest_sum_new(void) MUST_USE;
+void digest_sum_add(struct digest_sum *sum, const void *p, size_t len);
+/* Ends it. */
+void digest_sum_end(struct digest_sum *sum, unsigned char out[32]);
+
 /* Gives back what libcrypto keeps for this thread; before the thread ends. */
 void digest_thread_end(void);
 

@@ -42,6 +42,7 @@ void script_bind_open(lua_State *L)
 	bind_serde_open(L);
 	bind_cidr_open(L);
 	bind_digest_open(L);
+	bind_dkim_open(L);
 	bind_dns_open(L);
 	bind_domain_map_open(L);
 	bind_encode_open(L);

@@ -25,6 +25,7 @@ void bind_memoize_open(lua_State *L); /* memoize */
 void bind_serde_open(lua_State *L);   /* serde.*, json_*, toml_* */
 void bind_cidr_open(lua_State *L);    /* cidr.make_map */
 void bind_digest_open(lua_State *L);  /* digest.* */
+void bind_dkim_open(lua_State *L);    /* dkim.* */
 void bind_dns_open(lua_State *L);     /* dns.* */
 void bind_domain_map_open(lua_State *L);
 void bind_epoch_open(lua_State *L);    /* the files of the policy */
@@ -63,6 +64,7 @@ struct address script_address_check(
 void script_message_push(lua_State *L, struct message *m); /* takes a ref */
 struct message *script_message_check(lua_State *L, int index);
 int script_message_l_make(lua_State *L); /* kumo.make_message */
+int script_dkim_l_sign(lua_State *L);    /* message:dkim_sign */
 void script_conn_meta_push(lua_State *L, struct meta *meta); /* borrows */
 void script_message_end(lua_State *L, int index);
 void script_handle_end(lua_State *L, int index); /* of either kind */

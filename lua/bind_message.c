@@ -295,6 +295,7 @@ static const luaL_Reg methods[] = {
     {"increment_num_attempts", l_increment_num_attempts},
     {"get_data", l_get_data},
     {"set_data", l_set_data},
+    {"dkim_sign", script_dkim_l_sign},
     {"save", l_nothing},
     {"set_force_sync", l_nothing},
     {"shrink", l_true},
@@ -305,8 +306,8 @@ static const luaL_Reg methods[] = {
 static const char *const missing[] = {"from_header", "to_header",
     "get_address_header", "import_headers",
     "parse_mime", "append_text_plain", "append_text_html",
-    "check_fix_conformance", "dkim_sign", "dkim_verify", "arc_verify",
-    "arc_seal", "add_authentication_results"};
+    "check_fix_conformance", "dkim_verify", "arc_verify", "arc_seal",
+    "add_authentication_results"};
 
 static int l_missing(lua_State *L)
 {

@@ -17,6 +17,7 @@ int main(void)
 	srunner_add_suite(runner, modules_suite());
 	srunner_add_suite(runner, pool_suite());
 	srunner_add_suite(runner, digest_suite());
+	srunner_add_suite(runner, dkim_suite());
 	srunner_add_suite(runner, dns_suite());
 	srunner_add_suite(runner, fs_suite());
 	srunner_add_suite(runner, http_suite());

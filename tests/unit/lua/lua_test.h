@@ -22,6 +22,7 @@ Suite *message_suite(void);
 Suite *modules_suite(void);
 Suite *pool_suite(void);
 Suite *digest_suite(void);
+Suite *dkim_suite(void);
 Suite *dns_suite(void);
 Suite *fs_suite(void);
 Suite *http_suite(void);

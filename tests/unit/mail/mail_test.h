@@ -8,6 +8,7 @@
 
 TCase *address_tests(void);
 TCase *content_tests(void);
+TCase *dkim_tests(void);
 TCase *dot_stuffing_tests(void);
 TCase *envelope_tests(void);
 TCase *header_tests(void);
