@@ -251,6 +251,8 @@ void http_server_start(struct http_server *server, const char *file)
 	static struct listener clear, tls;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* The threads are in it when the process ends. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 	tls.tls = make_tls(file);
 	ports[0] = server->port = start(&clear);
 	ports[1] = server->tls_port = start(&tls);
