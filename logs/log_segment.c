@@ -45,6 +45,8 @@ struct log_segment {
 	int64_t text_size;             /* put into this file so far */
 	int64_t opened_at, written_at; /* clock_now_ms() */
 	bool in_frame;
+	bool sync_wanted; /* by the next flush */
+	bool name_synced; /* the directory knows the file, on disk */
 };
 
 struct log_segment *log_segment_new(const struct log_segment_options *options)
@@ -209,6 +211,7 @@ static bool open_file(struct log_segment *s, struct err *err)
 	if (fd < 0)
 		return err_errno(err, ERR_TEMP, "create %s", path);
 	s->fd = fd;
+	s->name_synced = false;
 	s->text_size = 0;
 	s->opened_at = s->written_at = clock_now_ms();
 	(void)ZSTD_CCtx_reset(s->zstd, ZSTD_reset_session_only);
@@ -270,6 +273,30 @@ static bool write_packed(struct log_segment *s, struct err *err)
 	return true;
 }
 
+void log_segment_want_sync(struct log_segment *s)
+{
+	s->sync_wanted = true;
+}
+
+/* After a sync that failed the kernel may have dropped the pages and say so
+ * never again: the same text then goes into another file, which can make a
+ * record twice. */
+static bool sync_file(struct log_segment *s, struct err *err)
+{
+	if (fdatasync(s->fd) < 0) {
+		(void)err_errno(err, ERR_TEMP, "sync %s/%s", s->dir, s->name);
+		make_read_only(s->fd, s->dir, s->name);
+		(void)close(s->fd);
+		s->fd = -1;
+		return false;
+	}
+	if (!s->name_synced && !fd_sync_dir(s->dir, err))
+		return false;
+	s->name_synced = true;
+	s->sync_wanted = false;
+	return true;
+}
+
 bool log_segment_flush(struct log_segment *s, struct err *err)
 {
 	if (s->text.len == 0)
@@ -288,7 +315,7 @@ bool log_segment_flush(struct log_segment *s, struct err *err)
 	}
 	if (s->packed.len == 0)
 		pack(s);
-	if (!write_packed(s, err))
+	if (!write_packed(s, err) || (s->sync_wanted && !sync_file(s, err)))
 		return false;
 	s->text_size += (int64_t)s->text.len;
 	s->written_at = clock_now_ms();

@@ -44,6 +44,9 @@ void log_segment_free(struct log_segment *segment);
 /* Whole lines.  Not after a flush that failed, before one that succeeded. */
 void log_segment_put(
     struct log_segment *segment, const char *lines, size_t len);
+/* The next flush that succeeds also has what was put on disk, and the name of
+ * the file in its directory. */
+void log_segment_want_sync(struct log_segment *segment);
 /* True: every byte that was put is in the file.  ERR_TEMP otherwise. */
 bool log_segment_flush(struct log_segment *segment, struct err *err) MUST_USE;
 /* Finishes what is old, ends the frame of what is quiet. */

@@ -34,6 +34,7 @@
 #define RETRY_MS 1000
 #define STOP_PATIENCE_MS 5000
 #define BACK_PRESSURE 128000
+#define PROGRESS_MS 5000
 
 struct sink {
 	const char *dir, *suffix;
@@ -65,11 +66,18 @@ struct log_writer {
 	int64_t stop_by; /* clock_now_ms(); INT64_MAX: not yet */
 };
 
+/* Somebody who waits for a batch, and may have gone when it is written. */
+struct waiter {
+	int refs;
+	bool written, given_up;
+};
+
 struct log_batch {
 	struct inbox_item item; /* first */
 	struct log_writer *writer;
 	log_done_fn *done;
 	void *ctx;
+	struct waiter *waiter; /* NULL: nobody; else it is synced, too */
 	int64_t records;
 	struct buf texts[]; /* one for each sink */
 };
@@ -103,6 +111,28 @@ void log_batch_add(struct log_batch *batch, const struct log_record *record)
 	batch->records += wanted;
 }
 
+/* The lock is held. */
+static void drop_waiter(struct waiter *waiter)
+{
+	if (--waiter->refs == 0)
+		free(waiter);
+}
+
+static void tell_waiter(struct log_batch *batch, bool written)
+{
+	struct log_writer *w = batch->writer;
+
+	if (!batch->waiter)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	batch->waiter->written = written;
+	batch->waiter->given_up = !written;
+	drop_waiter(batch->waiter);
+	batch->waiter = NULL;
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
 bool log_batch_empty(const struct log_batch *batch)
 {
 	return batch->records == 0;
@@ -112,6 +142,7 @@ void log_batch_free(struct log_batch *batch)
 {
 	if (!batch)
 		return;
+	tell_waiter(batch, false);
 	for (size_t i = 0; i < batch->writer->sink_count; i++)
 		buf_release(&batch->texts[i]);
 	free(batch);
@@ -125,6 +156,43 @@ void log_writer_submit(struct log_batch *batch, log_done_fn *done, void *ctx)
 	batch->ctx = ctx;
 	(void)atomic_fetch_add(&w->waiting, batch->records);
 	inbox_put(w->inbox, &batch->item);
+}
+
+bool log_writer_write(struct log_batch *batch, int64_t deadline,
+    log_progress_fn *progress, void *progress_ctx, struct err *err)
+{
+	struct log_writer *w = batch->writer;
+	struct waiter *waiter;
+	bool written, over = false;
+
+	/* Nobody wants these records: there is nothing to wait for. */
+	if (log_batch_empty(batch)) {
+		log_batch_free(batch);
+		return true;
+	}
+	waiter = batch->waiter = xcalloc(1, sizeof *waiter);
+	waiter->refs = 2;
+	log_writer_submit(batch, NULL, NULL);
+	(void)pthread_mutex_lock(&w->lock);
+	while (!waiter->written && !waiter->given_up && !over) {
+		int64_t now = clock_now_ms(), until = now + PROGRESS_MS;
+		struct timespec ts;
+
+		over = now >= deadline;
+		if (over)
+			break;
+		ts = clock_timespec(until < deadline ? until : deadline);
+		if (pthread_cond_timedwait(&w->changed, &w->lock, &ts) == 0)
+			continue;
+		(void)pthread_mutex_unlock(&w->lock);
+		over = progress && !progress(progress_ctx);
+		(void)pthread_mutex_lock(&w->lock);
+	}
+	written = waiter->written;
+	drop_waiter(waiter);
+	(void)pthread_mutex_unlock(&w->lock);
+	return written ||
+	       err_set(err, ERR_TEMP, "the log record could not be written");
 }
 
 static struct log_batch *batch_of(struct inbox_item *item)
@@ -195,6 +263,7 @@ static void report(struct log_writer *w, struct inbox_item *round)
 
 		round = round->next;
 		records += batch->records;
+		tell_waiter(batch, true);
 		(void)atomic_fetch_add(&w->batches, 1);
 		if (batch->done)
 			batch->done(batch->ctx);
@@ -230,6 +299,8 @@ static size_t put_batch(struct log_writer *w, const struct log_batch *batch)
 		if (text->len)
 			log_segment_put(
 			    w->sinks[i].segment, text->data, text->len);
+		if (text->len && batch->waiter)
+			log_segment_want_sync(w->sinks[i].segment);
 		bytes += text->len;
 	}
 	return bytes;

@@ -60,6 +60,15 @@ typedef void log_done_fn(void *ctx);
 /* Gives the batch away.  done may be NULL.  An empty one is reported in its
  * turn, too; so without loggers everything works, only without records. */
 void log_writer_submit(struct log_batch *batch, log_done_fn *done, void *ctx);
+/* Called about every 5 s while waiting, on the waiting thread; false: give up.
+ */
+typedef bool log_progress_fn(void *ctx);
+/* Gives the batch away and waits until its records are on disk, synced: for
+ * what is acknowledged on the strength of them alone.  False (ERR_TEMP): that
+ * is not known, at the deadline or because progress (may be NULL) gave up; the
+ * records may be written yet.  For threads that may wait. */
+bool log_writer_write(struct log_batch *batch, int64_t deadline,
+    log_progress_fn *progress, void *progress_ctx, struct err *err) MUST_USE;
 /* Waits while more than back_pressure records are waiting; for threads that may
  * wait (the milter's), never for a loop.  False at the deadline. */
 bool log_writer_wait_room(struct log_writer *writer, int64_t deadline);

@@ -16,12 +16,24 @@
 enum batch_fate {
 	BATCH_DROPPED, /* logged, not stored: no rule kept it */
 	BATCH_KEPT,
-	BATCH_NULL, /* the policy queued it in "null": 250, nothing stored */
+	BATCH_LOGGED, /* a report: its records are what is kept of it */
+	BATCH_NULL,   /* the policy queued it in "null": 250, nothing stored */
 };
+
+enum batch_report {
+	BATCH_ORDINARY,
+	BATCH_UNREADABLE, /* a bounce for human eyes, as far as one can tell */
+	BATCH_OOB,
+	BATCH_FEEDBACK,
+};
+
+struct report_reading;
 
 struct batch {
 	struct message *message;
 	enum batch_fate fate;
+	enum batch_report report;
+	struct report_reading *reading; /* of OOB and FEEDBACK */
 	const char *queue;       /* scheduled queue; NULL: not judged yet */
 	const char *admitted_by; /* the rule that kept it */
 };

@@ -2,7 +2,8 @@
  * milter_custody.c - end of message: policy, queue, answer
  *
  *	content -> smtp_server_data -> batches -> for each: Received,
- *	smtp_server_message_received, trace header, relay decision
+ *	smtp_server_message_received, trace header, relay decision, is it a
+ *	report? -> records of reports that are not kept, on disk
  *	-> COMMIT of all that is kept -> records -> answer
  *
  * The answer that makes the MTA forget its copy is given after the COMMIT and
@@ -23,6 +24,7 @@
 #include "mail/trace_header.h"
 #include "milter/milter_event.h"
 #include "milter/milter_record.h"
+#include "milter/milter_report.h"
 
 struct ending {
 	struct session *s;
@@ -30,7 +32,9 @@ struct ending {
 	int64_t deadline; /* policy's and custody's together */
 	custody_progress_fn *progress;
 	void *progress_ctx;
+	struct content *content; /* as received; NULL: not finished yet */
 	struct batches batches;
+	struct report_reading *readings;
 	struct answer answer; /* once something refused */
 };
 
@@ -85,19 +89,27 @@ static bool failed(struct ending *e, const char *what, const struct err *err)
 
 /* ---- the message as received ---- */
 
-static bool set_content(struct ending *e, struct message *m)
+static bool finish_content(struct ending *e, struct err *err)
 {
 	struct transaction *tx = e->tx;
-	struct err err = {0};
 
 	/* No header, no body, not even the empty line. */
-	if (!tx->content) {
-		m->content = content_from_bytes("", 0);
-		return true;
-	}
-	m->content = content_builder_finish(tx->content, &err);
+	if (!tx->content)
+		e->content = content_from_bytes("", 0);
+	else
+		e->content = content_builder_finish(tx->content, err);
 	tx->content = NULL;
-	return m->content || failed(e, "content", &err);
+	return e->content != NULL;
+}
+
+static bool set_content(struct ending *e, struct message *m)
+{
+	struct err err = {0};
+
+	if (!finish_content(e, &err))
+		return failed(e, "content", &err);
+	m->content = content_ref(e->content);
+	return true;
 }
 
 /* What no later step could mend.  The MTA has turned lone CRs and LFs into
@@ -248,12 +260,13 @@ static bool is_promised(const struct ending *e, const struct address *a)
 	return false;
 }
 
-/* Decided again, with what the policy made of sender and recipient. */
+/* Decided again, with what the policy made of sender and recipients. */
 static bool decide_fate(struct ending *e, struct batch *b)
 {
 	struct message *m = b->message;
 	const struct address *first = &m->recipients.items[0].address;
 	struct rcpt_decision decision;
+	struct err err = {0};
 
 	b->fate = BATCH_DROPPED;
 	if (is_promised(e, first)) {
@@ -265,10 +278,14 @@ static bool decide_fate(struct ending *e, struct batch *b)
 		e->tx->arena, &decision, &e->answer))
 		return false;
 	b->admitted_by = decision.admitted_by;
-	if (decision.relay.relay &&
-	    decision.relay.verdict != RELAY_REFUSED_ROUTED)
+	if (decision.relay.verdict == RELAY_REFUSED_ROUTED)
+		return true;
+	if (decision.relay.relay)
 		b->fate = BATCH_KEPT;
-	return true;
+	/* What goes to "null" is not even looked at. */
+	return str_eq(b->queue, "null") ||
+	       report_judge(e->s, &e->readings, b, &decision.relay, &err) ||
+	       failed(e, "report", &err);
 }
 
 static bool judge(struct ending *e, struct batch *b)
@@ -319,6 +336,36 @@ static bool judge_all(struct ending *e)
 	    "relaying not permitted for %s",
 	    *e->s->peer_text ? e->s->peer_text : "a client without an address");
 	return false;
+}
+
+/* ---- reports that are logged and not kept ---- */
+
+static bool log_reports(struct ending *e)
+{
+	struct err err = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < e->batches.count; i++)
+		any = any || e->batches.items[i].fate == BATCH_LOGGED;
+	return !any ||
+	       record_reports(e->s, &e->batches, e->deadline, e->progress,
+		   e->progress_ctx, &err) ||
+	       failed(e, "report", &err);
+}
+
+/* The MTA goes on with what is its own; reports in it are logged. */
+static void log_left_reports(struct ending *e)
+{
+	struct err err = {0};
+
+	if (!report_wanted_of_left(e->tx) || e->tx->too_large ||
+	    e->tx->content_lost)
+		return;
+	if (e->content || finish_content(e, &err))
+		report_log_left(e->s, &e->readings, e->content);
+	else
+		diag_warn(
+		    "%s: a report could not be logged: %s", e->s->id, err.text);
 }
 
 /* ---- custody ---- */
@@ -456,16 +503,20 @@ struct answer session_end(struct session *s, const struct macros *macros,
 	session_end_of_headers(s);
 
 	if (may_proceed(&e) && receive(&e) && judge_all(&e) &&
-	    take_custody(&e)) {
+	    log_reports(&e) && take_custody(&e)) {
 		record_receptions(s, &e.batches, true);
 		e.tx->is_done = true;
 		/* What is left belongs to the MTA. */
 		e.answer.kind = e.tx->ours == e.tx->rcpts.count ? ANSWER_DISCARD
 								: ANSWER_ACCEPT;
 	}
-	if (e.answer.kind == ANSWER_ACCEPT)
+	if (e.answer.kind == ANSWER_ACCEPT) {
 		atomic_fetch_add(&s->service->left_to_mta, 1);
+		log_left_reports(&e);
+	}
+	report_readings_release(&e.readings);
 	batches_release(&e.batches);
+	content_unref(e.content);
 	s->at_end = false;
 	return e.answer;
 }

@@ -215,6 +215,8 @@ static struct answer decide(
 		return refusal;
 	rcpt->admitted_by = decision.admitted_by;
 	rcpt->is_ours = decision.relay.verdict != RELAY_LEAVE_TO_MTA;
+	rcpt->log_oob = decision.relay.log_oob;
+	rcpt->log_arf = decision.relay.log_arf;
 	if (postmaster) {
 		bool leave = decision.relay.verdict == RELAY_LEAVE_TO_MTA &&
 			     decision.recipient_listed;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "milter/milter_report.h"
 
 /* What records of this connection have in common. */
 static struct log_record of_session(const struct session *s, enum log_type type)
@@ -124,12 +125,13 @@ static void read_header(const struct message *m, struct buf *out)
 	}
 }
 
-static void add_record(struct session *s, struct log_batch *out,
-    const struct batch *b, enum log_type type)
+/* What all records of a batch have in common.  The result points into `header`,
+ * which the caller releases. */
+static struct log_record of_batch(struct session *s, const struct batch *b,
+    enum log_type type, struct buf *header)
 {
 	const struct message *m = b->message;
 	struct log_record r = of_session(s, type);
-	struct buf header = BUF_INIT;
 	const char **recipients =
 	    ARENA_ARRAY(s->tx->arena, const char *, m->recipients.count + 1);
 
@@ -142,18 +144,131 @@ static void add_record(struct session *s, struct log_batch *out,
 	r.queue = b->queue;
 	r.size = message_size(m);
 	r.created_ms = m->created_ms;
-	r.response = type == LOG_BOUNCE
-			 ? smtp_reply_make(s->tx->arena, 550, "5.7.1", "%s",
-			       "relaying not permitted")
-			 : (struct smtp_reply){.code = 250, .text = ""};
+	r.response = (struct smtp_reply){.code = 250, .text = ""};
 	r.meta = m->meta;
 	if (s->service->log_wants_headers) {
-		read_header(m, &header);
-		r.header_block = buf_str(&header);
-		r.header_len = header.len;
+		read_header(m, header);
+		r.header_block = buf_str(header);
+		r.header_len = header->len;
 	}
+	return r;
+}
+
+static void add_record(struct session *s, struct log_batch *out,
+    const struct batch *b, enum log_type type)
+{
+	struct buf header = BUF_INIT;
+	struct log_record r = of_batch(s, b, type, &header);
+
+	if (type == LOG_BOUNCE)
+		r.response = smtp_reply_make(
+		    s->tx->arena, 550, "5.7.1", "%s", "relaying not permitted");
+	if (type == LOG_FEEDBACK)
+		r.feedback_report = b->reading->feedback;
 	log_batch_add(out, &r);
 	buf_release(&header);
+}
+
+/* The sender of the original is who the report was sent to. */
+static size_t add_oob(
+    struct session *s, struct log_batch *out, const struct batch *b)
+{
+	const struct dsn *dsn = &b->reading->dsn;
+	struct buf header = BUF_INIT;
+	struct log_record r = of_batch(s, b, LOG_OOB, &header);
+	int64_t now = r.event_ms;
+	size_t failed = 0;
+
+	r.sender = b->message->recipients.items[0].address.email;
+	r.peer_name = dsn->reporting_mta.name;
+	r.size = 0;
+	for (size_t i = 0; i < dsn->count; i++) {
+		const struct dsn_recipient *of = &dsn->recipients[i];
+		const char *blamed = dsn_blames(of);
+
+		if (of->action != REPORT_FAILED)
+			continue;
+		failed++;
+		r.recipients = &blamed;
+		r.recipient_count = 1;
+		r.response = dsn_reply(of, s->tx->arena);
+		r.event_ms = of->last_attempt_date.known
+				 ? of->last_attempt_date.unix_seconds * 1000
+				 : now;
+		log_batch_add(out, &r);
+	}
+	buf_release(&header);
+	return failed;
+}
+
+static void line_of_report(
+    const struct session *s, const struct batch *b, size_t failed)
+{
+	const char *to = b->message->recipients.items[0].address.email;
+	bool oob = b->report == BATCH_OOB;
+	const char *by = oob ? b->reading->dsn.reporting_mta.name
+			     : b->reading->arf.user_agent;
+	char quoted[2][256];
+
+	diag_info("%s: report=%s id=%s to=<%s> by=\"%s\" failed=%zu kept=%s",
+	    s->tx->queue_id ? s->tx->queue_id : s->id, oob ? "oob" : "feedback",
+	    b->message->id,
+	    diag_quote(quoted[0], sizeof quoted[0], to, strlen(to)),
+	    diag_quote(quoted[1], sizeof quoted[1], by, strlen(by)), failed,
+	    b->fate == BATCH_KEPT ? "yes" : "no");
+}
+
+/* What it says, and the numbers for status. */
+static void add_report(
+    struct session *s, struct log_batch *out, const struct batch *b)
+{
+	struct service *service = s->service;
+
+	switch (b->report) {
+	case BATCH_ORDINARY:
+		break;
+	case BATCH_UNREADABLE:
+		atomic_fetch_add(&service->unreadable_reports, 1);
+		break;
+	case BATCH_OOB:
+		atomic_fetch_add(&service->oob_reports, 1);
+		line_of_report(s, b, add_oob(s, out, b));
+		break;
+	case BATCH_FEEDBACK:
+		atomic_fetch_add(&service->feedback_reports, 1);
+		add_record(s, out, b, LOG_FEEDBACK);
+		line_of_report(s, b, 0);
+		break;
+	}
+}
+
+static void add_all(
+    struct session *s, struct log_batch *out, const struct batch *b)
+{
+	/* A Feedback stands instead of the Reception, an OOB behind it. */
+	if (b->report != BATCH_FEEDBACK)
+		add_record(s, out, b, LOG_RECEPTION);
+	add_report(s, out, b);
+}
+
+bool record_reports(struct session *s, const struct batches *batches,
+    int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
+    struct err *err)
+{
+	struct log_batch *out = log_batch_new(s->service->log);
+
+	for (size_t i = 0; i < batches->count; i++)
+		if (batches->items[i].fate == BATCH_LOGGED)
+			add_all(s, out, &batches->items[i]);
+	return log_writer_write(out, deadline, progress, progress_ctx, err);
+}
+
+void record_left_report(struct session *s, const struct batch *b)
+{
+	struct log_batch *out = log_batch_new(s->service->log);
+
+	add_report(s, out, b);
+	log_writer_submit(out, NULL, NULL);
 }
 
 void record_receptions(
@@ -164,7 +279,9 @@ void record_receptions(
 	for (size_t i = 0; i < batches->count; i++) {
 		const struct batch *b = &batches->items[i];
 
-		add_record(s, out, b, LOG_RECEPTION);
+		if (b->fate == BATCH_LOGGED)
+			continue;
+		add_all(s, out, b);
 		if (b->fate == BATCH_DROPPED && accepted)
 			add_record(s, out, b, LOG_BOUNCE);
 		if (b->fate == BATCH_KEPT)

@@ -223,6 +223,9 @@ void service_status(struct service *service, struct buf *out)
 	json_add_int(&o, "messages", service->messages);
 	json_add_int(&o, "recipients", service->recipients);
 	json_add_int(&o, "left_to_mta", service->left_to_mta);
+	json_add_int(&o, "oob_reports", service->oob_reports);
+	json_add_int(&o, "feedback_reports", service->feedback_reports);
+	json_add_int(&o, "unreadable_reports", service->unreadable_reports);
 	json_add_int(&o, "refused", service->refused);
 	json_add_int(&o, "deferred", service->deferred);
 	json_add_int(&o, "shed", service->shed);

@@ -47,7 +47,8 @@ struct service {
 	atomic_int sessions;     /* open connections */
 	/* Since start. */
 	_Atomic int64_t connections, messages, recipients, refused, deferred,
-	    left_to_mta, shed, expired_events, abandoned;
+	    left_to_mta, oob_reports, feedback_reports, unreadable_reports,
+	    shed, expired_events, abandoned;
 
 	/* Under the mutex. */
 	pthread_mutex_t lock;

@@ -27,11 +27,13 @@
 #include "milter/milter_reply.h"
 #include "milter/milter_service.h"
 #include "policy/listener.h"
+#include "policy/listener_domain.h"
 #include "policy/setup.h"
 
 struct rcpt {
 	struct envelope_recipient envelope;
-	bool is_ours;       /* else the MTA keeps it */
+	bool is_ours;                      /* else the MTA keeps it */
+	enum report_mode log_oob, log_arf; /* of its domain */
 	bool is_postmaster; /* bare <postmaster>: admitted in any case (D35) */
 	const char *admitted_by; /* "relay_to policy.lua:12" */
 	const char *mta_text;    /* what smfi_delrcpt has to be told */
