@@ -219,6 +219,52 @@ START_TEST(a_full_disk_loses_no_record_and_doubles_none)
 }
 END_TEST
 
+static struct log_batch *batch_of(struct log_writer *w, enum log_type type)
+{
+	struct log_batch *batch = log_batch_new(w);
+	struct log_record r = {.type = type, .id = "0193"};
+
+	log_batch_add(batch, &r);
+	return batch;
+}
+
+START_TEST(who_waits_goes_on_when_the_record_is_there)
+{
+	struct logger_settings s = logger_in(test_dir);
+	struct log_writer *w;
+	struct err err = {0};
+
+	s.per_record[LOG_FEEDBACK].enabled = false;
+	w = start(&s, 1);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert(log_writer_write(batch_of(w, LOG_OOB),
+		    clock_now_ms() + 20000, NULL, NULL, &err));
+		ck_assert_uint_eq(lines_in(test_dir), i + 1);
+	}
+	/* Nobody wants it: nothing to wait for, even when it is too late. */
+	ck_assert(
+	    log_writer_write(batch_of(w, LOG_FEEDBACK), 0, NULL, NULL, &err));
+	log_writer_stop(w);
+	ck_assert_uint_eq(lines_in(test_dir), 3);
+}
+END_TEST
+
+START_TEST(who_waits_gives_up_in_time_and_the_record_comes_later)
+{
+	struct logger_settings s = logger_in(test_dir);
+	struct log_writer *w = start(&s, 1);
+	struct err err = {0};
+
+	limit_file_size(0);
+	ck_assert(!log_writer_write(
+	    batch_of(w, LOG_OOB), clock_now_ms() + 50, NULL, NULL, &err));
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	limit_file_size(-1);
+	log_writer_stop(w);
+	ck_assert_uint_eq(lines_in(test_dir), 1);
+}
+END_TEST
+
 /* Makes hours pass while another thread waits for the disk. */
 static atomic_bool stopped;
 
@@ -321,6 +367,9 @@ Suite *log_writer_suite(void)
 	    tcase, without_loggers_batches_are_reported_all_the_same);
 	tcase_add_test(tcase, types_go_where_they_are_sent);
 	tcase_add_test(tcase, a_full_disk_loses_no_record_and_doubles_none);
+	tcase_add_test(tcase, who_waits_goes_on_when_the_record_is_there);
+	tcase_add_test(
+	    tcase, who_waits_gives_up_in_time_and_the_record_comes_later);
 	tcase_add_test(tcase, stop_does_not_wait_for_ever_for_a_full_disk);
 	tcase_add_test(tcase, a_directory_that_cannot_be_made_is_the_operators);
 	tcase_add_test(tcase, the_node_id_stays_the_same);
