@@ -25,13 +25,32 @@
 
 struct arena;
 struct event_base;
-struct tls_client; /* net/tls.h */
+struct tls_client;  /* net/tls.h */
+struct tls_profile; /* net/tls.h */
+struct tlsa_set;    /* net/tlsa.h */
 
 struct candidate {
 	const char *name; /* MX host or mx_list label: records, verification */
 	struct ip_addr ip;
 	uint16_t port;
 	const char *path; /* a unix socket instead of ip and port; or NULL */
+	/* The path's mode, or what DANE or MTA-STS made of it (12.6). */
+	enum tls_mode tls;
+	bool implicit_tls;           /* hands are shaken before the banner */
+	const struct tlsa_set *tlsa; /* DANE; NULL: authorities decide */
+	const char *next_hop;        /* DANE: the domain; or NULL */
+};
+
+/* A proxy between us and every candidate (policy language, 11.2). */
+enum proxy_kind { PROXY_HAPROXY, PROXY_SOCKS5 };
+struct proxy {
+	enum proxy_kind kind;
+	const char *name; /* as the policy wrote it */
+	struct ip_addr ip;
+	uint16_t port;
+	const char *path;      /* a unix socket instead; or NULL */
+	struct ip_addr source; /* what it binds for us; any: it may choose */
+	const char *username, *password; /* SOCKS5; NULL: none */
 };
 
 struct delivery_plan {
@@ -39,8 +58,12 @@ struct delivery_plan {
 	size_t count;
 	const struct egress_path *path;
 	const struct egress_source *source;
-	const char *ehlo_name; /* never NULL: precedence already applied */
+	const struct proxy *proxy; /* NULL: none */
+	const char *ehlo_name;     /* never NULL: precedence already applied */
 	struct tls_client *tls;
+	const struct tls_profile *tls_profile; /* NULL: nothing special */
+	bool tls_broken; /* opportunistic candidates: in clear text (12.6) */
+	const char *username, *password; /* AUTH; NULL: none */
 	const char *session_id;
 };
 
@@ -121,6 +144,9 @@ struct session_owner_ops {
 	void (*closed)(void *owner, enum session_end end,
 	    const struct smtp_reply *reply, const struct session_facts *facts,
 	    struct delivery_job *unsent);
+	/* Opportunistic TLS failed at a host that offers it.  True: connect to
+	 * that host once more, in clear text. */
+	bool (*tls_failed)(void *owner);
 };
 
 /* Callbacks come from the loop, never from inside start, wake, shutdown or

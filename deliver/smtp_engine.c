@@ -1,8 +1,9 @@
 /*
  * smtp_engine.c - the client's side of SMTP and LMTP, without any I/O
  *
- *	BANNER -> EHLO [-> HELO] [-> STARTTLS -> HANDSHAKE -> EHLO] -> READY
- *	READY  -> [RSET] -> MAIL -> RCPT ... -> DATA -> CONTENT -> DOT -> READY
+ *	BANNER -> EHLO [-> HELO] [-> STARTTLS -> HANDSHAKE -> EHLO] -> AUTH
+ *	AUTH   -> [AUTH_PLAIN | AUTH_LOGIN -> AUTH_USER -> AUTH_PASSWORD] ->
+ *READY READY  -> [RSET] -> MAIL -> RCPT ... -> DATA -> CONTENT -> DOT -> READY
  *	                                        DATA -> LONE_DOT -------> READY
  *	READY  -> QUIT -> CLOSED, and everything -> CLOSED when the peer goes
  *
@@ -19,18 +20,20 @@
  * the sender can make a duplicate (RFC 1047).
  *
  * See: smtp_transaction.c for the script of a message; RFC 5321, RFC 3207
- *      (STARTTLS).
+ *      (STARTTLS), RFC 4954 and 4616 (AUTH PLAIN).
  */
 #include "deliver/smtp_engine.h"
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/xalloc.h"
 #include "deliver/smtp_engine_private.h"
 
 static smtp_hear_fn hear_banner, hear_ehlo, hear_helo, hear_starttls,
+    hear_auth_plain, hear_auth_login, hear_auth_user, hear_auth_password,
     hear_unasked, hear_quit;
 
 #define LIMIT(name) offsetof(struct egress_path, name)
@@ -47,6 +50,14 @@ static const struct stage {
 	LIMIT(starttls_timeout), hear_starttls},
     [STAGE_HANDSHAKE] = {"TLS handshake", "during the TLS handshake",
 	LIMIT(starttls_timeout), hear_unasked},
+    [STAGE_AUTH_PLAIN] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
+	hear_auth_plain},
+    [STAGE_AUTH_LOGIN] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
+	hear_auth_login},
+    [STAGE_AUTH_USER] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
+	hear_auth_user},
+    [STAGE_AUTH_PASSWORD] = {"AUTH", "while authenticating",
+	LIMIT(auth_timeout), hear_auth_password},
     [STAGE_READY] = {"ready", "while idle", LIMIT(idle_timeout), hear_unasked},
     [STAGE_RSET] = {"RSET", "while sending RSET", LIMIT(rset_timeout),
 	smtp_hear_rset},
@@ -195,29 +206,150 @@ static void greet(struct smtp_engine *e, enum smtp_stage stage)
 	smtp_engine_say(e, "\r\n");
 }
 
+/* ---- AUTH ---- */
+
+/* The certificate was held against the peer's name, or its TLSA records. */
+static bool is_verified(const struct smtp_engine *e)
+{
+	return e->terms.tls == TLS_OPPORTUNISTIC ||
+	       e->terms.tls == TLS_REQUIRED;
+}
+
+static void say_base64(
+    struct smtp_engine *e, const char *before, const void *data, size_t len)
+{
+	buf_addstr(e->out, before);
+	base64_encode(e->out, data, len);
+	smtp_engine_say(e, "\r\n");
+}
+
+static void say_plain(struct smtp_engine *e)
+{
+	const char *password = e->terms.password ? e->terms.password : "";
+	struct buf token = BUF_INIT;
+
+	buf_addch(&token, '\0');
+	buf_addstr(&token, e->terms.username);
+	buf_addch(&token, '\0');
+	buf_addstr(&token, password);
+	say_base64(e, "AUTH PLAIN ", token.data, token.len);
+	buf_release(&token);
+}
+
+static enum smtp_step authenticated(struct smtp_engine *e)
+{
+	smtp_engine_enter(e, STAGE_READY);
+	return STEP_READY;
+}
+
+/* Before the first message, when the path has a user (policy language, 12.5).
+ * A peer that names no mechanism at all is offered PLAIN: the operator knows
+ * that it has one. */
+static enum smtp_step authenticate(struct smtp_engine *e)
+{
+	unsigned has = e->can.has;
+
+	if (!e->terms.username)
+		return authenticated(e);
+	if (!e->tls_up && !e->path->allow_smtp_auth_plain_without_tls)
+		return unfit(e,
+		    "AUTH is configured, but the connection has no TLS "
+		    "(allow_smtp_auth_plain_without_tls)");
+	if (e->tls_up && !is_verified(e) &&
+	    !e->path->allow_smtp_auth_plain_without_valid_certificate)
+		return unfit(e,
+		    "AUTH is configured, but the certificate is not verified "
+		    "(allow_smtp_auth_plain_without_valid_certificate)");
+	if ((has & SMTP_AUTH_PLAIN) || !(has & SMTP_AUTH)) {
+		smtp_engine_enter(e, STAGE_AUTH_PLAIN);
+		say_plain(e);
+		return STEP_WAIT;
+	}
+	if (!(has & SMTP_AUTH_LOGIN))
+		return unfit(e,
+		    "AUTH is configured, but the host offers neither PLAIN nor "
+		    "LOGIN");
+	smtp_engine_enter(e, STAGE_AUTH_LOGIN);
+	smtp_engine_say(e, "AUTH LOGIN\r\n");
+	return STEP_WAIT;
+}
+
+/* What it said goes to logs, so a peer must not put our password there. */
+static enum smtp_step auth_refused(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	struct smtp_reply masked = *reply;
+	const char *password = e->terms.password ? e->terms.password : "";
+	struct buf encoded = BUF_INIT;
+
+	base64_encode(&encoded, password, strlen(password));
+	if (*password && (strstr(reply->text, password) ||
+			     strstr(reply->text, buf_str(&encoded))))
+		masked.text = "(the answer repeats the password)";
+	/* The end of PLAIN's token depends on what stands before it. */
+	if (*password && reply->code / 100 == 3)
+		masked.text = "(a challenge that we have no answer to)";
+	buf_release(&encoded);
+	return refused(e, &masked);
+}
+
+static enum smtp_step hear_auth_plain(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	return reply->code == 235 ? authenticated(e) : auth_refused(e, reply);
+}
+
+static enum smtp_step hear_auth_login(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	if (reply->code != 334)
+		return auth_refused(e, reply);
+	smtp_engine_enter(e, STAGE_AUTH_USER);
+	say_base64(e, "", e->terms.username, strlen(e->terms.username));
+	return STEP_WAIT;
+}
+
+static enum smtp_step hear_auth_user(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	const char *password = e->terms.password ? e->terms.password : "";
+
+	if (reply->code != 334)
+		return auth_refused(e, reply);
+	smtp_engine_enter(e, STAGE_AUTH_PASSWORD);
+	say_base64(e, "", password, strlen(password));
+	return STEP_WAIT;
+}
+
+static enum smtp_step hear_auth_password(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	return reply->code == 235 ? authenticated(e) : auth_refused(e, reply);
+}
+
+/* ---- TLS ---- */
+
 static bool tls_required(const struct smtp_engine *e)
 {
-	return e->path->enable_tls == TLS_REQUIRED ||
-	       e->path->enable_tls == TLS_REQUIRED_INSECURE;
+	return e->terms.tls == TLS_REQUIRED ||
+	       e->terms.tls == TLS_REQUIRED_INSECURE;
 }
 
 /* Policy language, 12.6, the rows of "STARTTLS offered: no / yes". */
 static enum smtp_step greeted(struct smtp_engine *e)
 {
-	if (e->tls_up || e->tls_given_up ||
-	    e->path->enable_tls == TLS_DISABLED) {
-		smtp_engine_enter(e, STAGE_READY);
-		return STEP_READY;
-	}
+	if (e->tls_up || e->tls_given_up || e->terms.tls == TLS_DISABLED)
+		return authenticate(e);
 	if (e->can.has & SMTP_STARTTLS) {
 		smtp_engine_enter(e, STAGE_STARTTLS);
 		smtp_engine_say(e, "STARTTLS\r\n");
 		return STEP_WAIT;
 	}
-	if (tls_required(e))
+	if (tls_required(e)) {
+		e->tls_failed = true;
 		return unfit(e, "TLS is required, STARTTLS is not offered");
-	smtp_engine_enter(e, STAGE_READY);
-	return STEP_READY;
+	}
+	return authenticate(e);
 }
 
 /* The greeting may be 421: the host is full, others may not be.  RFC 5321, 3.8.
@@ -259,12 +391,14 @@ static enum smtp_step hear_starttls(
 		smtp_engine_enter(e, STAGE_HANDSHAKE);
 		return STEP_TLS;
 	}
-	if (reply->code != 421 &&
-	    e->path->enable_tls == TLS_OPPORTUNISTIC_INSECURE) {
-		e->tls_given_up = true;
+	if (reply->code != 421 && e->terms.tls == TLS_OPPORTUNISTIC_INSECURE &&
+	    !e->path->opportunistic_tls_reconnect_on_failed_handshake) {
+		e->tls_given_up = e->tls_failed = true;
 		greet(e, STAGE_EHLO);
 		return STEP_WAIT;
 	}
+	/* 421 is about the host, not about TLS. */
+	e->tls_failed = reply->code != 421;
 	return refused(e, reply);
 }
 
@@ -278,11 +412,13 @@ enum smtp_step smtp_engine_tls(struct smtp_engine *e, const char *why)
 		greet(e, STAGE_EHLO);
 		return STEP_WAIT;
 	}
-	if (e->path->enable_tls == TLS_OPPORTUNISTIC_INSECURE) {
-		e->tls_given_up = true;
+	if (e->terms.tls == TLS_OPPORTUNISTIC_INSECURE &&
+	    !e->path->opportunistic_tls_reconnect_on_failed_handshake) {
+		e->tls_given_up = e->tls_failed = true;
 		greet(e, STAGE_EHLO);
 		return STEP_WAIT;
 	}
+	e->tls_failed = true;
 	return smtp_engine_broken(e, why);
 }
 
@@ -327,7 +463,7 @@ void smtp_engine_free(struct smtp_engine *e)
 	free(e);
 }
 
-void smtp_engine_start(struct smtp_engine *e)
+void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms)
 {
 	invariant(!e->job);
 	smtp_reply_parser_free(e->parser);
@@ -335,7 +471,9 @@ void smtp_engine_start(struct smtp_engine *e)
 	arena_unref(e->greeting);
 	e->greeting = arena_new(0);
 	e->can = (struct smtp_extensions){0};
-	e->tls_up = e->tls_given_up = false;
+	e->terms = *terms;
+	e->tls_up = terms->tls_up;
+	e->tls_given_up = e->tls_failed = false;
 	e->out_of_turn = e->rset_due = e->pipelined = false;
 	e->failure = (struct smtp_reply){0};
 	e->due = 1; /* the banner */
@@ -411,8 +549,16 @@ void smtp_engine_quit(struct smtp_engine *e)
 	smtp_engine_say(e, "QUIT\r\n");
 }
 
+/* A connection that ends there is a handshake that failed, too (12.6). */
+static void note_tls(struct smtp_engine *e)
+{
+	if (e->stage == STAGE_STARTTLS || e->stage == STAGE_HANDSHAKE)
+		e->tls_failed = true;
+}
+
 enum smtp_step smtp_engine_lost(struct smtp_engine *e, const char *why)
 {
+	note_tls(e);
 	return smtp_engine_broken(e, why);
 }
 
@@ -421,6 +567,7 @@ enum smtp_step smtp_engine_timeout(struct smtp_engine *e)
 	struct smtp_reply reply = smtp_reply_make(
 	    texts(e), 421, "4.4.2", "timed out %s", stages[e->stage].lost);
 
+	note_tls(e);
 	return smtp_engine_end(e, &reply);
 }
 
@@ -432,6 +579,11 @@ int64_t smtp_engine_deadline(const struct smtp_engine *e)
 bool smtp_engine_usable(const struct smtp_engine *e)
 {
 	return e->stage == STAGE_READY;
+}
+
+bool smtp_engine_tls_failed(const struct smtp_engine *e)
+{
+	return e->tls_failed;
 }
 
 const struct smtp_reply *smtp_engine_failure(const struct smtp_engine *e)

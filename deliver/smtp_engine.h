@@ -5,7 +5,7 @@
  * the replies of a job's recipients, and says after each call what its owner
  * (smtp_session.h, or a test) has to do next.
  *
- *	start      -> hear ... -> STEP_READY
+ *	start      -> hear ... -> [STEP_TLS -> tls -> hear ...] -> STEP_READY
  *	begin(job) -> hear ... -> STEP_CONTENT
  *	content_sent -> hear ... -> STEP_DONE
  *
@@ -38,8 +38,17 @@ struct smtp_engine *smtp_engine_new(const struct egress_path *path,
     const char *ehlo_name, const char *id, struct buf *out) MUST_USE;
 void smtp_engine_free(struct smtp_engine *e);
 
-/* A new connection: everything from the one before is forgotten. */
-void smtp_engine_start(struct smtp_engine *e);
+/* What holds for one connection, on top of the path. */
+struct smtp_terms {
+	enum tls_mode tls; /* what DANE, MTA-STS and experience made of it */
+	bool tls_up;       /* hands were shaken before the banner */
+	/* AUTH before the first message (RFC 4954); NULL: none. */
+	const char *username, *password;
+};
+
+/* A new connection: everything from the one before is forgotten.  The strings
+ * of the terms outlive the connection. */
+void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms);
 
 /* *used < len only together with another step than STEP_WAIT; after STEP_TLS
  * that is an attack (engine facts, 4) and after STEP_DONE the rest belongs into
@@ -68,6 +77,9 @@ enum smtp_step smtp_engine_timeout(struct smtp_engine *e);
 int64_t smtp_engine_deadline(const struct smtp_engine *e);
 /* May begin() be called? Also after STEP_DONE. */
 bool smtp_engine_usable(const struct smtp_engine *e);
+/* STARTTLS or the handshake failed: why there is STEP_FAILED, or why what is
+ * ready has no TLS. */
+bool smtp_engine_tls_failed(const struct smtp_engine *e);
 /* After STEP_FAILED, and why a connection became unusable; code 0: no reason.
  */
 const struct smtp_reply *smtp_engine_failure(const struct smtp_engine *e);

@@ -16,6 +16,10 @@ enum smtp_stage {
 	STAGE_HELO,
 	STAGE_STARTTLS,
 	STAGE_HANDSHAKE,
+	STAGE_AUTH_PLAIN,
+	STAGE_AUTH_LOGIN,
+	STAGE_AUTH_USER,
+	STAGE_AUTH_PASSWORD,
 	STAGE_READY,
 	STAGE_RSET,
 	STAGE_MAIL,
@@ -38,7 +42,9 @@ struct smtp_engine {
 	enum smtp_stage stage;
 	int64_t deadline;
 	struct smtp_extensions can;
+	struct smtp_terms terms;
 	bool tls_up, tls_given_up;
+	bool tls_failed;  /* why the candidate failed */
 	bool out_of_turn; /* the reply that is coming answers nothing */
 	size_t due;       /* replies that the peer owes us */
 	bool rset_due;    /* the last transaction left something behind */

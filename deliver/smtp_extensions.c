@@ -17,6 +17,7 @@ static const struct {
     {"SIZE", SMTP_SIZE},             /* RFC 1870 */
     {"DSN", SMTP_DSN},               /* RFC 3461 */
     {"STARTTLS", SMTP_STARTTLS},     /* RFC 3207 */
+    {"AUTH", SMTP_AUTH},             /* RFC 4954 */
 };
 
 static int64_t size_limit(const char *p, const char *end)
@@ -31,6 +32,29 @@ static int64_t size_limit(const char *p, const char *end)
 		digits[len++] = *p++;
 	digits[len] = '\0';
 	return str_to_int(digits, &limit) && limit > 0 ? limit : 0;
+}
+
+/* The mechanisms that we speak, of those that the peer names. */
+static unsigned mechanisms(const char *p, const char *end)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} known[] = {{"PLAIN", SMTP_AUTH_PLAIN}, {"LOGIN", SMTP_AUTH_LOGIN}};
+	unsigned found = 0;
+
+	while (p < end) {
+		size_t len = 0;
+
+		while (p + len < end && p[len] != ' ')
+			len++;
+		for (size_t i = 0; i < COUNT(known); i++)
+			if (len == strlen(known[i].name) &&
+			    str_ncase_eq(p, known[i].name, len))
+				found |= known[i].bit;
+		p += len + 1;
+	}
+	return found;
 }
 
 static void read_line(
@@ -48,6 +72,8 @@ static void read_line(
 		can->has |= keywords[i].extension;
 		if (keywords[i].extension == SMTP_SIZE && line + len < end)
 			can->size_most = size_limit(line + len + 1, end);
+		if (keywords[i].extension == SMTP_AUTH && line + len < end)
+			can->has |= mechanisms(line + len + 1, end);
 	}
 }
 

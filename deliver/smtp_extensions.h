@@ -16,6 +16,9 @@ enum smtp_extension {
 	SMTP_SIZE = 8,
 	SMTP_DSN = 16,
 	SMTP_STARTTLS = 32,
+	SMTP_AUTH = 64,
+	SMTP_AUTH_PLAIN = 128,
+	SMTP_AUTH_LOGIN = 256,
 };
 
 struct smtp_extensions {

@@ -6,8 +6,14 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "net/mx.h"
+#include "net/tlsa.h"
 
 #define REASONS_MOST 3500
+
+void smtp_route_init(struct smtp_route *r, const struct delivery_plan *plan)
+{
+	*r = (struct smtp_route){.plan = plan, .tls_broken = plan->tls_broken};
+}
 
 void smtp_route_release(struct smtp_route *r)
 {
@@ -88,18 +94,49 @@ bool smtp_route_unplumbed(const struct smtp_route *r)
 	return r->failed && r->unplumbed == r->failed;
 }
 
-const char *smtp_route_certificate_name(
-    const struct smtp_route *r, struct arena *arena, bool *is_name)
+void smtp_route_again(struct smtp_route *r)
+{
+	r->at--;
+}
+
+const struct candidate *smtp_route_candidate(const struct smtp_route *r)
+{
+	return current(r);
+}
+
+enum tls_mode smtp_route_tls(const struct smtp_route *r)
+{
+	enum tls_mode mode = current(r)->tls;
+
+	if (r->tls_broken &&
+	    (mode == TLS_OPPORTUNISTIC || mode == TLS_OPPORTUNISTIC_INSECURE))
+		return TLS_DISABLED;
+	return mode;
+}
+
+void smtp_route_request(
+    const struct smtp_route *r, struct arena *arena, struct tls_request *out)
 {
 	const struct candidate *c = current(r);
+	enum tls_mode mode = smtp_route_tls(r);
+	const char *name;
 	char text[IP_TEXT];
 	struct ip_addr ip;
-	const char *name;
 	uint16_t port;
 
-	*is_name = false;
+	*out = (struct tls_request){.profile = r->plan->tls_profile};
+	if (c->tlsa) {
+		out->tlsa = c->tlsa;
+		out->next_hop = c->next_hop;
+		out->sni = out->verify_name = c->tlsa->base;
+		return;
+	}
 	if (!mx_name_parse(c->name, arena, &name, &ip, &port, NULL))
-		return c->name;
-	*is_name = !ip.family;
-	return ip.family ? arena_strdup(arena, ip_print(text, &ip)) : name;
+		name = c->name;
+	else if (ip.family)
+		name = arena_strdup(arena, ip_print(text, &ip));
+	else
+		out->sni = name;
+	if (mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED)
+		out->verify_name = name;
 }

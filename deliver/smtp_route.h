@@ -15,7 +15,10 @@ struct smtp_route {
 	size_t at;          /* the one after the current */
 	struct buf reasons; /* bounded */
 	size_t failed, unplumbed;
+	bool tls_broken; /* opportunistic candidates are spoken to in clear */
 };
+
+void smtp_route_init(struct smtp_route *r, const struct delivery_plan *plan);
 
 void smtp_route_release(struct smtp_route *r);
 /* Begins to connect to the next candidate that does not fail at once, and sets
@@ -24,12 +27,17 @@ bool smtp_route_connect(struct smtp_route *r, struct smtp_wire *wire,
     struct session_facts *facts) MUST_USE;
 /* The current candidate is no use. */
 void smtp_route_failed(struct smtp_route *r, const char *why);
+/* The current candidate is the next, too. */
+void smtp_route_again(struct smtp_route *r);
+const struct candidate *smtp_route_candidate(const struct smtp_route *r);
+/* How the current candidate is spoken to. */
+enum tls_mode smtp_route_tls(const struct smtp_route *r);
 /* All reasons, and whether each was that our source is not plumbed. */
 const char *smtp_route_reasons(const struct smtp_route *r);
 bool smtp_route_unplumbed(const struct smtp_route *r);
-/* The name that the current candidate's certificate must carry, in `arena`: of
- * a literal the address, and then *is_name is false. */
-const char *smtp_route_certificate_name(
-    const struct smtp_route *r, struct arena *arena, bool *is_name);
+/* What the current candidate's certificate must be like.  The name is that of
+ * the candidate, of a literal the address; in `arena`. */
+void smtp_route_request(
+    const struct smtp_route *r, struct arena *arena, struct tls_request *out);
 
 #endif

@@ -274,7 +274,7 @@ static void connection_over(struct smtp_session *s)
 	/* The same host only when it did something for us, or it is for ever.
 	 */
 	if (strategy == RECONNECT_SAME_HOST && s->made_progress)
-		s->route.at--;
+		smtp_route_again(&s->route);
 	try_candidates(s);
 }
 
@@ -314,35 +314,67 @@ static void on_chunk(void *ctx)
 
 /* ---- TLS ---- */
 
+static bool shake_hands(struct smtp_session *s, bool may_go_on, struct err *err)
+{
+	struct arena *arena = arena_new(0);
+	struct tls_request request;
+	bool ok;
+
+	smtp_route_request(&s->route, arena, &request);
+	ok = smtp_wire_start_tls(
+	    s->wire, s->plan->tls, &request, may_go_on, err);
+	arena_unref(arena);
+	return ok;
+}
+
 static enum smtp_step start_tls(struct smtp_session *s)
 {
-	enum tls_mode mode = s->plan->path->enable_tls;
-	bool verify = mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED;
-	struct arena *arena = arena_new(0);
-	enum smtp_step step = STEP_WAIT;
 	struct err err = {0};
-	const char *name;
-	bool is_name;
 
-	name = smtp_route_certificate_name(&s->route, arena, &is_name);
-	if (!smtp_wire_start_tls(s->wire, s->plan->tls, verify ? name : NULL,
-		is_name ? name : NULL, mode == TLS_OPPORTUNISTIC_INSECURE,
+	/* On the same connection in clear, unless a new one will be made. */
+	if (shake_hands(s,
+		smtp_route_tls(&s->route) == TLS_OPPORTUNISTIC_INSECURE &&
+		    !s->plan->path
+			 ->opportunistic_tls_reconnect_on_failed_handshake,
 		&err))
-		step = smtp_engine_tls(s->engine, err.text);
-	arena_unref(arena);
-	return step;
+		return STEP_WAIT;
+	return smtp_engine_tls(s->engine, err.text);
 }
 
 static void keep_tls_facts(struct smtp_session *s)
 {
+	enum tls_mode mode = smtp_route_tls(&s->route);
+
 	smtp_wire_tls_facts(s->wire, &s->tls);
 	s->facts.tls_cipher = s->tls.cipher;
 	s->facts.tls_version = s->tls.version;
 	s->facts.tls_peer_subject = s->tls.subject;
-	s->facts.tls_verified =
-	    s->tls.verified &&
-	    (s->plan->path->enable_tls == TLS_OPPORTUNISTIC ||
-		s->plan->path->enable_tls == TLS_REQUIRED);
+	s->facts.tls_verified = s->tls.verified && (mode == TLS_OPPORTUNISTIC ||
+						       mode == TLS_REQUIRED);
+}
+
+static bool is_opportunistic(const struct smtp_session *s)
+{
+	enum tls_mode mode = smtp_route_candidate(&s->route)->tls;
+
+	return mode == TLS_OPPORTUNISTIC || mode == TLS_OPPORTUNISTIC_INSECURE;
+}
+
+/* The candidate is no use; perhaps without TLS it is (12.6). */
+static void greeting_failed(struct smtp_session *s)
+{
+	const char *why = smtp_engine_failure(s->engine)->text;
+
+	if (!smtp_engine_tls_failed(s->engine) || !is_opportunistic(s) ||
+	    !s->ops->tls_failed(s->owner)) {
+		candidate_failed(s, why);
+		return;
+	}
+	smtp_route_failed(&s->route, why);
+	smtp_wire_flush(s->wire);
+	s->route.tls_broken = true;
+	smtp_route_again(&s->route);
+	try_candidates(s);
 }
 
 /* ---- what the engine asks for ---- */
@@ -356,13 +388,16 @@ static enum smtp_step do_step(struct smtp_session *s, enum smtp_step step)
 		return start_tls(s);
 	case STEP_READY:
 		s->greeted = true;
+		/* It goes on in clear; the owner may want to know. */
+		if (smtp_engine_tls_failed(s->engine) && !s->deliveries)
+			(void)s->ops->tls_failed(s->owner);
 		return ask_next(s);
 	case STEP_CONTENT:
 		return send_content(s);
 	case STEP_DONE:
 		return job_done(s, false);
 	case STEP_FAILED:
-		candidate_failed(s, smtp_engine_failure(s->engine)->text);
+		greeting_failed(s);
 		break;
 	case STEP_CLOSED:
 		connection_over(s);
@@ -384,14 +419,29 @@ static void run(struct smtp_session *s, enum smtp_step step)
 
 /* ---- the wire ---- */
 
+static void converse(struct smtp_session *s, bool tls_up)
+{
+	const struct smtp_terms terms = {.tls = smtp_route_tls(&s->route),
+	    .tls_up = tls_up,
+	    .username = s->plan->username,
+	    .password = s->plan->password};
+
+	s->connect_deadline = 0;
+	smtp_engine_start(s->engine, &terms);
+	set_timer(s);
+}
+
+/* Time for TLS before the banner is part of that for connecting. */
 static void on_connected(void *ctx)
 {
 	struct smtp_session *s = ctx;
+	struct err err = {0};
 
-	s->connect_deadline = 0;
 	smtp_wire_local(s->wire, s->facts.source_address);
-	smtp_engine_start(s->engine);
-	set_timer(s);
+	if (!smtp_route_candidate(&s->route)->implicit_tls)
+		converse(s, false);
+	else if (!shake_hands(s, false, &err))
+		candidate_failed(s, err.text);
 }
 
 /* Everything that was read is heard before we act on "ready" or "content":
@@ -437,10 +487,20 @@ static void on_moved(void *ctx)
 static void on_tls(void *ctx, const char *why)
 {
 	struct smtp_session *s = ctx;
+	char text[320];
 
+	if (s->ended)
+		return;
 	if (!why)
 		keep_tls_facts(s);
-	run(s, smtp_engine_tls(s->engine, why));
+	if (!s->connect_deadline) {
+		run(s, smtp_engine_tls(s->engine, why));
+	} else if (!why) {
+		converse(s, true);
+	} else {
+		(void)snprintf(text, sizeof text, "TLS handshake: %s", why);
+		candidate_failed(s, text);
+	}
 }
 
 static void on_lost(void *ctx, const char *why)
@@ -541,7 +601,7 @@ struct smtp_session *smtp_session_start(struct event_base *base,
 	s->plan = plan;
 	s->ops = ops;
 	s->owner = owner;
-	s->route.plan = plan;
+	smtp_route_init(&s->route, plan);
 	s->wire = smtp_wire_new(base, &wire_ops, s);
 	s->engine = smtp_engine_new(plan->path, plan->ehlo_name,
 	    plan->session_id, smtp_wire_out(s->wire));

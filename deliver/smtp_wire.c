@@ -376,7 +376,7 @@ static void on_tls_event(struct bufferevent *bev, short what, void *ctx)
 }
 
 bool smtp_wire_start_tls(struct smtp_wire *w, struct tls_client *tls,
-    const char *verify_name, const char *sni, bool may_go_on, struct err *err)
+    const struct tls_request *request, bool may_go_on, struct err *err)
 {
 	invariant(w->fd >= 0 && !w->bev);
 	if (!tls)
@@ -386,7 +386,7 @@ bool smtp_wire_start_tls(struct smtp_wire *w, struct tls_client *tls,
 		if (w->spare_fd < 0)
 			return err_errno(err, ERR_TEMP, "dup");
 	}
-	w->bev = tls_client_start(tls, w->base, w->fd, verify_name, sni, err);
+	w->bev = tls_client_start(tls, w->base, w->fd, request, err);
 	if (!w->bev) {
 		close_fd(&w->spare_fd);
 		return false;

@@ -47,7 +47,7 @@ size_t smtp_wire_backlog(const struct smtp_wire *wire); /* not yet sent */
 /* `may_go_on`: when the handshake fails the socket is kept and the conversation
  * can be tried in clear text; otherwise the wire is closed then. */
 bool smtp_wire_start_tls(struct smtp_wire *wire, struct tls_client *tls,
-    const char *verify_name, const char *sni, bool may_go_on, struct err *err)
+    const struct tls_request *request, bool may_go_on, struct err *err)
     MUST_USE;
 /* After tls(NULL). */
 void smtp_wire_tls_facts(const struct smtp_wire *wire, struct tls_facts *out);

@@ -86,6 +86,8 @@ static const luaL_Reg functions[] = {
 
 void bind_secrets_open(lua_State *L)
 {
+	lua_pushcfunction(L, l_load);
+	script_event_add(L, SCRIPT_KEY_SOURCE);
 	luaL_getsubtable(L, -1, "secrets");
 	luaL_setfuncs(L, functions, 0);
 	lua_pop(L, 1);

@@ -104,6 +104,9 @@ struct script_call;
 
 struct script_call *script_call_new(struct script_policy *p, const char *event)
     MUST_USE;
+/* Not an event of the policy: with a key source as argument (policy language,
+ * 3.10) the result is its bytes. */
+#define SCRIPT_KEY_SOURCE "key source"
 void script_call_free(struct script_call *call);
 /* Arguments in order.  Values are copied. */
 void script_arg_nil(struct script_call *call);

@@ -163,6 +163,20 @@ int script_event_l_on(lua_State *L)
 	return 0;
 }
 
+void script_event_add(lua_State *L, const char *event)
+{
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, HANDLERS);
+	lua_createtable(L, 1, 0);
+	lua_createtable(L, 2, 0);
+	lua_pushvalue(L, -4);
+	lua_rawseti(L, -2, 1);
+	lua_pushliteral(L, "");
+	lua_rawseti(L, -2, 2);
+	lua_rawseti(L, -2, 1);
+	lua_setfield(L, -2, event);
+	lua_pop(L, 2);
+}
+
 bool script_event_push_handler(lua_State *L, const char *event)
 {
 	if (push_handlers(L, event) != LUA_TTABLE) {
@@ -196,6 +210,7 @@ int script_event_l_registrars(lua_State *L)
 bool script_policy_handles(const struct script_policy *p, const char *event)
 {
 	return map_get(p->events, event) ||
+	       strcmp(event, SCRIPT_KEY_SOURCE) == 0 ||
 	       (map_count(p->egress_sources) > 0 &&
 		   strcmp(event, "get_egress_source") == 0);
 }

@@ -24,6 +24,10 @@ int script_event_l_registrars(lua_State *L);
  * False: there is none, nothing is pushed. */
 bool script_event_push_handler(lua_State *L, const char *event);
 
+/* The C function on top, which is popped, answers `event` unless the policy may
+ * do so: for calls that are no events of the language. */
+void script_event_add(lua_State *L, const char *event);
+
 /* Calls the handlers of call->event and fills call->answer. */
 void script_event_run(struct script_state *state, struct script_call *call);
 /* The same for an event that nobody handles; needs no state. */

@@ -3,7 +3,12 @@
  *
  * Two contexts: one verifies the chain and fails the handshake when it does not
  * hold; the other takes what it gets, old protocols included, because it is
- * only used where the alternative is clear text.
+ * only used where the alternative is clear text.  What a path sets besides
+ * (net/tls_profile.c) is put on each connection.
+ *
+ * With TLSA records the first one verifies by them alone (RFC 7672, 3.1): the
+ * names and the dates of a DANE-EE certificate do not matter, a DANE-TA needs
+ * the name of the host or of the next hop.
  */
 #include "net/tls.h"
 
@@ -18,20 +23,12 @@
 #include "base/ip.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "net/tls_profile.h"
+#include "net/tlsa.h"
 
 struct tls_client {
 	SSL_CTX *verified, *any;
 };
-
-static bool openssl_failed(struct err *err, const char *what)
-{
-	char text[160];
-	unsigned long code = ERR_get_error();
-
-	ERR_error_string_n(code, text, sizeof text);
-	ERR_clear_error();
-	return err_set(err, ERR_CONFIG, "%s: %s", what, text);
-}
 
 static SSL_CTX *context_new(void)
 {
@@ -59,6 +56,8 @@ struct tls_client *tls_client_new(const char *ca_file, struct err *err)
 	client->any = context_new();
 	SSL_CTX_set_verify(client->verified, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_min_proto_version(client->verified, TLS1_2_VERSION);
+	if (SSL_CTX_dane_enable(client->verified) != 1)
+		diag_panic("no memory for a TLS context");
 	SSL_CTX_set_verify(client->any, SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_min_proto_version(client->any, 0);
 	SSL_CTX_set_security_level(client->any, 0);
@@ -69,7 +68,7 @@ struct tls_client *tls_client_new(const char *ca_file, struct err *err)
 		ok = SSL_CTX_set_default_verify_paths(client->verified) &&
 		     SSL_CTX_set_default_verify_paths(client->any);
 	if (!ok) {
-		openssl_failed(err,
+		tls_openssl_failed(err,
 		    ca_file ? ca_file : "the system's certificate authorities");
 		tls_client_free(client);
 		return NULL;
@@ -99,22 +98,60 @@ static bool demand_name(SSL *ssl, const char *name)
 	return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
+/* Records that OpenSSL cannot use either are left out; none left is an error,
+ * because then nothing would be verified. */
+static bool demand_records(SSL *ssl, const struct tls_request *request)
+{
+	const struct tlsa_set *set = request->tlsa;
+	size_t added = 0;
+
+	if (SSL_dane_enable(ssl, set->base) != 1)
+		return false;
+	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	if (request->next_hop && SSL_add1_host(ssl, request->next_hop) != 1)
+		return false;
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	for (size_t i = 0; i < set->count; i++) {
+		const struct tlsa_record *r = &set->records[i];
+
+		if (SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+			r->data, r->len) == 1)
+			added++;
+	}
+	return added > 0;
+}
+
+static bool prepare(SSL *ssl, const struct tls_request *request)
+{
+	if (request->profile && !tls_profile_apply(request->profile, ssl))
+		return false;
+	if (request->tlsa) {
+		if (!demand_records(ssl, request))
+			return false;
+	} else if (request->verify_name &&
+		   !demand_name(ssl, request->verify_name)) {
+		return false;
+	}
+	return !request->sni ||
+	       SSL_set_tlsext_host_name(ssl, request->sni) == 1;
+}
+
 struct bufferevent *tls_client_start(struct tls_client *client,
-    struct event_base *base, int fd, const char *verify_name, const char *sni,
+    struct event_base *base, int fd, const struct tls_request *request,
     struct err *err)
 {
+	bool verify = request->verify_name || request->tlsa;
 	struct bufferevent *bev;
 	SSL *ssl;
 
 	ERR_clear_error();
-	ssl = SSL_new(verify_name ? client->verified : client->any);
+	ssl = SSL_new(verify ? client->verified : client->any);
 	if (!ssl) {
-		openssl_failed(err, "TLS");
+		tls_openssl_failed(err, "TLS");
 		return NULL;
 	}
-	if ((verify_name && !demand_name(ssl, verify_name)) ||
-	    (sni && SSL_set_tlsext_host_name(ssl, sni) != 1)) {
-		openssl_failed(err, "TLS");
+	if (!prepare(ssl, request)) {
+		tls_openssl_failed(err, "TLS");
 		SSL_free(ssl);
 		return NULL;
 	}

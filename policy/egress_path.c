@@ -89,43 +89,53 @@ static const struct param_spec specs[] = {
     P_BOOL(S, enable_dane, .flags = PARAM_UNSUPPORTED, .fallback = "false",
 	.help = "Whether to verify certificates by TLSA records. "
 		"Not supported yet."),
-    P_KEY_SOURCE(S, tls_certificate, .flags = PARAM_UNSUPPORTED,
-	.help = "The certificate to present to the peer. "
-		"Not supported yet."),
-    P_KEY_SOURCE(S, tls_private_key, .flags = PARAM_UNSUPPORTED | PARAM_SECRET,
-	.help = "The key that belongs to tls_certificate. "
-		"Not supported yet."),
+    P_BOOL(S, implicit_tls, .shown = "true on port 465",
+	.help = "Whether TLS begins with the first byte, without STARTTLS "
+		"(RFC 8314). Not in the original language."),
+    P_KEY_SOURCE(S, tls_certificate,
+	.help = "The certificate to present to the peer, and those that lead "
+		"to an authority, as PEM. With tls_private_key. Looked at "
+		"again every 5 minutes."),
+    P_KEY_SOURCE(S, tls_private_key, .flags = PARAM_SECRET,
+	.help = "The key that belongs to tls_certificate."),
+    P_KEY_SOURCE(S, tls_ca_certificates,
+	.shown = "those of the router's --ca-file, or the system's",
+	.help = "Certificate authorities to trust here, and no others, as "
+		"PEM: for a smart host with an authority of its own. Not in "
+		"the original language."),
     P_BOOL(S, opportunistic_tls_reconnect_on_failed_handshake,
-	.flags = PARAM_UNSUPPORTED, .fallback = "false",
-	.help = "Whether to connect again without TLS when it failed. "
-		"Not supported yet."),
-    P_DURATION(S, remember_broken_tls, .flags = PARAM_UNSUPPORTED,
-	.help = "How long to do without TLS at a site where it failed. "
-		"Not supported yet."),
+	.fallback = "false",
+	.help = "Whether to connect again without TLS when an opportunistic "
+		"handshake failed, a certificate that does not hold "
+		"included."),
+    P_DURATION(S, remember_broken_tls,
+	.shown = "15 minutes with "
+		 "opportunistic_tls_reconnect_on_failed_handshake",
+	.help = "How long to do without opportunistic TLS at a site where it "
+		"failed."),
     P_BOOL(S, tls_prefer_openssl, .flags = PARAM_IGNORED, .fallback = "false",
 	.help = "Ignored: TLS is always OpenSSL's."),
-    P_STRING(S, openssl_cipher_list, .flags = PARAM_UNSUPPORTED,
-	.help = "Ciphers up to TLS 1.2. Not supported yet."),
-    P_STRING(S, openssl_cipher_suites, .flags = PARAM_UNSUPPORTED,
-	.help = "Cipher suites of TLS 1.3. Not supported yet."),
-    P_STRING(S, openssl_options, .flags = PARAM_UNSUPPORTED,
-	.help = "Names of OpenSSL options, joined by |. "
-		"Not supported yet."),
+    P_STRING(S, openssl_cipher_list,
+	.help = "Ciphers up to TLS 1.2, as openssl-ciphers(1) writes them."),
+    P_STRING(S, openssl_cipher_suites,
+	.help = "Cipher suites of TLS 1.3, joined by colons."),
+    P_STRING(S, openssl_options,
+	.help = "Options of OpenSSL, joined by |: the names of "
+		"SSL_CTX_set_options(3) without SSL_OP_, in capitals, such as "
+		"NO_TLSV1_2|NO_TICKET."),
     P_STRING_LIST(S, rustls_cipher_suites, .flags = PARAM_IGNORED,
 	.fallback = "{}", .help = "Ignored: TLS is always OpenSSL's."),
-    P_STRING(S, smtp_auth_plain_username, .flags = PARAM_UNSUPPORTED,
-	.help = "User for AUTH PLAIN. Not supported yet."),
-    P_KEY_SOURCE(S, smtp_auth_plain_password,
-	.flags = PARAM_UNSUPPORTED | PARAM_SECRET,
-	.help = "Password for AUTH PLAIN. Not supported yet."),
-    P_BOOL(S, allow_smtp_auth_plain_without_tls, .flags = PARAM_UNSUPPORTED,
-	.fallback = "false",
-	.help = "Whether the password may be sent in clear. "
-		"Not supported yet."),
+    P_STRING(S, smtp_auth_plain_username,
+	.help = "User for AUTH PLAIN, or LOGIN where the host offers only "
+		"that. A host that refuses is passed over."),
+    P_KEY_SOURCE(S, smtp_auth_plain_password, .flags = PARAM_SECRET,
+	.help = "Password for AUTH. Looked at again every 5 minutes."),
+    P_BOOL(S, allow_smtp_auth_plain_without_tls, .fallback = "false",
+	.help = "Whether the password may be sent in clear text."),
     P_BOOL(S, allow_smtp_auth_plain_without_valid_certificate,
-	.flags = PARAM_UNSUPPORTED, .fallback = "false",
-	.help = "Whether the password may be sent to a peer that was not "
-		"verified. Not supported yet."),
+	.fallback = "false",
+	.help = "Whether the password may be sent to a host whose certificate "
+		"was not verified."),
     P_DURATION(S, connect_timeout, .fallback = "60s",
 	.help = "How long a connection may take."),
     P_DURATION(S, banner_timeout, .fallback = "60s",
@@ -219,11 +229,57 @@ static const struct param_spec specs[] = {
 
 _Static_assert(COUNT(specs) <= 128, "the bitmap of given keys is too small");
 
+const char *const egress_path_openssl_options[] = {"ALL", "ALLOW_NO_DHE_KEX",
+    "ALLOW_UNSAFE_LEGACY_RENEGOTIATION", "CIPHER_SERVER_PREFERENCE",
+    "COOKIE_EXCHANGE", "CRYPTOPRO_TLSEXT_BUG", "DONT_INSERT_EMPTY_FRAGMENTS",
+    "ENABLE_MIDDLEBOX_COMPAT", "LEGACY_SERVER_CONNECT", "NO_COMPRESSION",
+    "NO_ENCRYPT_THEN_MAC", "NO_QUERY_MTU", "NO_RENEGOTIATION",
+    "NO_SESSION_RESUMPTION_ON_RENEGOTIATION", "NO_SSLV2", "NO_SSLV3",
+    "NO_SSL_MASK", "NO_TICKET", "NO_TLSV1", "NO_TLSV1_1", "NO_TLSV1_2",
+    "NO_TLSV1_3", "PRIORITIZE_CHACHA", "SAFARI_ECDHE_ECDSA_BUG",
+    "SINGLE_DH_USE", "SINGLE_ECDH_USE", "TLSEXT_PADDING", "TLS_ROLLBACK_BUG",
+    NULL};
+
+static bool check_options(const char *text, struct err *err)
+{
+	while (text && *text) {
+		const char *const *name = egress_path_openssl_options;
+		size_t len = strcspn(text, "|");
+
+		while (*name &&
+		       (strlen(*name) != len || memcmp(*name, text, len) != 0))
+			name++;
+		if (!*name)
+			return err_set(err, ERR_CONFIG,
+			    "openssl_options: invalid value: \"%.*s\" is no "
+			    "option, expected names such as NO_TLSV1_2 joined "
+			    "by |",
+			    (int)(len < 60 ? len : 60), text);
+		text += len;
+		text += *text == '|';
+	}
+	return true;
+}
+
 static bool check(const void *record, struct err *err)
 {
 	const struct egress_path *path = record;
 
-	return param_check_word("ehlo_domain", path->ehlo_domain, err);
+	if (!path->tls_certificate != !path->tls_private_key)
+		return err_set(err, ERR_CONFIG, "%s: required with %s",
+		    path->tls_certificate ? "tls_private_key"
+					  : "tls_certificate",
+		    path->tls_certificate ? "tls_certificate"
+					  : "tls_private_key");
+	if (path->smtp_auth_plain_password && !path->smtp_auth_plain_username)
+		return err_set(err, ERR_CONFIG,
+		    "smtp_auth_plain_username: required with "
+		    "smtp_auth_plain_password");
+	if (path->implicit_tls && path->enable_tls == TLS_DISABLED)
+		return err_set(err, ERR_CONFIG,
+		    "implicit_tls: contradicts enable_tls = \"Disabled\"");
+	return check_options(path->openssl_options, err) &&
+	       param_check_word("ehlo_domain", path->ehlo_domain, err);
 }
 
 const struct param_set egress_path_params = {
@@ -240,4 +296,20 @@ const struct egress_path *egress_path_defaults(void)
 	static const void *_Atomic slot;
 
 	return param_constant(&egress_path_params, NULL, &slot);
+}
+
+bool egress_path_implicit_tls(const struct egress_path *path, uint16_t port)
+{
+	if (param_given(&egress_path_params, path, "implicit_tls"))
+		return path->implicit_tls;
+	return port == 465 && path->enable_tls != TLS_DISABLED;
+}
+
+int64_t egress_path_broken_tls_ms(const struct egress_path *path)
+{
+	if (param_given(&egress_path_params, path, "remember_broken_tls"))
+		return path->remember_broken_tls.ms;
+	return path->opportunistic_tls_reconnect_on_failed_handshake
+		   ? 15 * 60000
+		   : 0;
 }

@@ -47,7 +47,9 @@ struct egress_path {
 	const char *ehlo_domain; /* NULL: the source's, else the host's name */
 	enum tls_mode enable_tls;
 	bool enable_mta_sts, enable_dane;
+	bool implicit_tls; /* not given: on port 465 */
 	const struct value *tls_certificate, *tls_private_key;
+	const struct value *tls_ca_certificates;
 	bool opportunistic_tls_reconnect_on_failed_handshake;
 	struct duration remember_broken_tls;
 	bool tls_prefer_openssl;
@@ -77,5 +79,11 @@ struct egress_path {
 
 extern const struct param_set egress_path_params; /* make_egress_path */
 const struct egress_path *egress_path_defaults(void);
+/* Is TLS the first thing on a connection to this port? */
+bool egress_path_implicit_tls(const struct egress_path *path, uint16_t port);
+/* How long opportunistic TLS that failed is left alone; 0: not at all. */
+int64_t egress_path_broken_tls_ms(const struct egress_path *path);
+/* The words of openssl_options; ends with NULL. */
+extern const char *const egress_path_openssl_options[];
 
 #endif

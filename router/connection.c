@@ -9,6 +9,7 @@
 #include "router/connection.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/diag.h"
 #include "base/fault.h"
 #include "base/fd.h"
@@ -19,6 +20,7 @@
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/ready_means.h"
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
@@ -204,6 +206,7 @@ static void run_release(struct loop_deferred *d)
 	}
 	record_unref(c->path);
 	record_unref(c->source);
+	ready_means_unref(c->means);
 	destination_unref(c->destination);
 	arena_unref(c->arena);
 }
@@ -245,7 +248,24 @@ void connection_closed(struct connection *c, const struct smtp_reply *failed,
 	router_progress(rq->r);
 }
 
-static const struct session_owner_ops ops = {on_next, on_done, on_closed};
+/* Policy language, 12.6: "broken" is remembered for this ready queue. */
+static bool on_tls_failed(void *owner)
+{
+	struct connection *c = owner;
+	const struct egress_path *path = c->plan.path;
+	int64_t ms = egress_path_broken_tls_ms(path);
+
+	if (ms > 0) {
+		c->rq->tls_broken_until = clock_now_ms() + ms;
+		diag_info("%s: TLS failed at %s; in clear text for %lld s",
+		    c->session_id, c->rq->destination->site_name,
+		    (long long)(ms / 1000));
+	}
+	return path->opportunistic_tls_reconnect_on_failed_handshake;
+}
+
+static const struct session_owner_ops ops = {
+    on_next, on_done, on_closed, on_tls_failed};
 
 /* ---- opening ---- */
 
@@ -306,6 +326,12 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local)
 	c->plan.source = q.source;
 	c->plan.ehlo_name = plan_ehlo_name(q.path, q.source, r->hostname);
 	c->plan.tls = r->tls;
+	c->means = ready_means_ref(rq->means);
+	c->plan.tls_profile = c->means->tls;
+	c->plan.username = c->means->username;
+	c->plan.password = c->means->password;
+	c->plan.proxy = c->means->proxy;
+	c->plan.tls_broken = clock_now_ms() < rq->tls_broken_until;
 	c->plan.session_id = c->session_id;
 	list_add_tail(&rq->connections, &c->link);
 	rq->connection_count++;

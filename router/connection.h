@@ -29,6 +29,7 @@ struct connection {
 	struct smtp_session *session; /* one of the two */
 	struct lua_connection *lua;   /* lua_connection.h */
 	struct record_ref *path, *source;
+	struct ready_means *means;
 	struct destination *destination;
 	char session_id[37];
 	unsigned generation; /* of rq's source when it was opened */

@@ -233,8 +233,13 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 	}
 	shuffle(q, &e);
 	*out = ARENA_ARRAY(arena, struct candidate, e.count);
-	for (size_t i = 0; i < e.count; i++)
-		(*out)[i] = e.items[i].candidate;
+	for (size_t i = 0; i < e.count; i++) {
+		struct candidate *c = &(*out)[i];
+
+		*c = e.items[i].candidate;
+		c->tls = q->path->enable_tls;
+		c->implicit_tls = egress_path_implicit_tls(q->path, c->port);
+	}
 	*count = e.count;
 	return true;
 }

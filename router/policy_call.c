@@ -51,6 +51,25 @@ struct record_ref *record_builtin(const void *record)
 
 static void start_waiting(struct router *r);
 
+static bool keep_key(
+    const struct value *v, struct record_ref **out, struct err *err)
+{
+	struct record_ref *ref;
+	struct value *copy;
+
+	if (v->type != VALUE_STRING)
+		return err_set(err, ERR_CONFIG, "gave a %s, not text",
+		    value_type_name(v->type));
+	ref = xcalloc(1, sizeof *ref);
+	ref->refs = 1;
+	ref->arena = arena_new(v->len + 64);
+	copy = ARENA_NEW(ref->arena, struct value);
+	*copy = value_copy(ref->arena, v);
+	ref->record = copy;
+	*out = ref;
+	return true;
+}
+
 /* The constructors mark what they return; a plain table is taken, too (D5). */
 static bool parse(
     struct policy_call *pc, struct record_ref **out, struct err *err)
@@ -59,6 +78,8 @@ static bool parse(
 	struct record_ref *ref;
 	void *record;
 
+	if (!pc->set)
+		return keep_key(v, out, err);
 	if (v->type != VALUE_MAP)
 		return err_set(err, ERR_CONFIG, "returned a %s, not kumo.%s{}",
 		    value_type_name(v->type), pc->set->name);
@@ -161,6 +182,30 @@ static void run_unhandled(struct loop_item *item)
 	free(pc);
 }
 
+static void submit(struct policy_call *pc)
+{
+	struct router *r = pc->r;
+
+	pc->item.run = run_answer;
+	pc->policy = script_policy_ref(r->policy);
+	pc->call = script_call_new(r->policy, pc->event);
+	list_add_tail(&r->policy_calls_waiting, &pc->link);
+}
+
+void policy_ask_key(struct router *r, const struct value *source,
+    policy_answer_fn *answer_fn, void *ctx)
+{
+	struct policy_call *pc = xcalloc(1, sizeof *pc);
+
+	pc->r = r;
+	pc->event = SCRIPT_KEY_SOURCE;
+	pc->answer = answer_fn;
+	pc->ctx = ctx;
+	submit(pc);
+	script_arg_value(pc->call, source);
+	start_waiting(r);
+}
+
 void policy_ask(struct router *r, const char *event,
     const struct param_set *set, const char *const *args, size_t arg_count,
     policy_answer_fn *answer_fn, void *ctx)
@@ -177,11 +222,8 @@ void policy_ask(struct router *r, const char *event,
 		loop_post(r->loop, &pc->item);
 		return;
 	}
-	pc->item.run = run_answer;
-	pc->policy = script_policy_ref(r->policy);
-	pc->call = script_call_new(r->policy, event);
+	submit(pc);
 	for (size_t i = 0; i < arg_count; i++)
 		script_arg_string(pc->call, args[i]);
-	list_add_tail(&r->policy_calls_waiting, &pc->link);
 	start_waiting(r);
 }

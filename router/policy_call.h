@@ -40,4 +40,9 @@ void policy_ask(struct router *r, const char *event,
     const struct param_set *set, const char *const *args, size_t arg_count,
     policy_answer_fn *answer, void *ctx);
 
+/* The bytes behind a key source (policy language, 3.10): the record of ref is a
+ * struct value, a string, or err says why not. */
+void policy_ask_key(struct router *r, const struct value *source,
+    policy_answer_fn *answer, void *ctx);
+
 #endif

@@ -16,6 +16,7 @@
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/ready_means.h"
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
@@ -253,7 +254,8 @@ void ready_queue_run(struct loop_deferred *d)
 		ready_queue_is_known(rq);
 	if (rq->waiting_count > 0 && !router_may_start(rq->r)) {
 		ready_queues_hold(rq->owner, rq);
-	} else if (rq->waiting_count > 0 && have_path(rq)) {
+	} else if (rq->waiting_count > 0 && have_path(rq) &&
+		   ready_means_have(rq)) {
 		wake_idle(rq);
 		open_connections(rq);
 	}

@@ -40,8 +40,11 @@ struct ready_queue {
 	int64_t path_until;      /* clock_now_ms; then it is asked again */
 	int64_t path_epoch;
 	bool path_asking;
-	unsigned generation; /* of source: older connections end */
-	struct list waiting; /* struct ready_message */
+	struct ready_means *means; /* NULL: not made yet */
+	bool means_making;
+	int64_t tls_broken_until; /* clock_now_ms: opportunistic TLS rests */
+	unsigned generation;      /* of source: older connections end */
+	struct list waiting;      /* struct ready_message */
 	size_t waiting_count, reserved, in_flight; /* messages */
 	struct list routes; /* that wait for room, struct route.waiter */
 	struct list connections, idle; /* struct connection */

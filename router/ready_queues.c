@@ -13,6 +13,7 @@
 #include "router/destination.h"
 #include "router/outcome.h"
 #include "router/policy_call.h"
+#include "router/ready_means.h"
 #include "router/ready_message.h"
 #include "router/router.h"
 
@@ -175,6 +176,7 @@ static void free_one(struct ready_queue *rq)
 	list_remove(&rq->paced);
 	record_unref(rq->source);
 	record_unref(rq->path);
+	ready_means_unref(rq->means);
 	destination_unref(rq->destination);
 	free(rq->routing_domain);
 	free(rq->name);
@@ -217,7 +219,8 @@ void ready_queues_tick(struct ready_queues *rqs)
 			ready_queue_work(rq);
 		if (rq->users > 0 || rq->waiting_count > 0 ||
 		    rq->connection_count > 0 || rq->path_asking ||
-		    rq->reserved > 0 || now - rq->idle_since < IDLE_LIFE_MS)
+		    rq->means_making || rq->reserved > 0 ||
+		    now - rq->idle_since < IDLE_LIFE_MS)
 			continue;
 		(void)map_remove(rqs->by_name, name);
 		free_one(rq);

@@ -41,3 +41,199 @@ t.test('a mailbox server that speaks only LMTP is not asked twice in SMTP', func
   t.eq(#sink.sessions, 1)
   t.eq(#sink:messages(), 0)
 end)
+
+-- ---- AUTH ----
+
+local AUTH = { 'PIPELINING', 'AUTH PLAIN LOGIN' }
+
+local function with_auth(path)
+  return "smtp_auth_plain_username = 'user', smtp_auth_plain_password = { key_data = 'pass' }, " .. (path or '')
+end
+
+t.test('case 143: without TLS no password is sent, and no message', function()
+  local sink = t.smtp_sink { extensions = AUTH }
+  local router = t.router { policy = t.smart_host(sink, { path = with_auth() }) }
+  router:enqueue { to = 'bob@example.com' }
+  local r = t.log(router, 'TransientFailure', { code = 400 })
+  t.has(r.response.content, 'allow_smtp_auth_plain_without_tls')
+  t.eq(#sink:messages(), 0)
+  for _, line in ipairs(sink.lines) do
+    t.lacks(line, 'AUTH')
+  end
+end)
+
+t.test('case 143: with allow_smtp_auth_plain_without_tls the host gets AUTH PLAIN', function()
+  local sink = t.smtp_sink { extensions = AUTH }
+  local router = t.router {
+    policy = t.smart_host(sink, { path = with_auth 'allow_smtp_auth_plain_without_tls = true' }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  t.log(router, 'Delivery')
+  t.eq(sink.lines[2], 'AUTH PLAIN AHVzZXIAcGFzcw==')
+  t.eq(sink.sessions[1].auth, '\0user\0pass')
+  t.lacks(router:output(), 'AHVzZXIAcGFzcw', 'a log has no secrets')
+end)
+
+t.test('case 143: a refused password is a failed host, and the next one is tried', function()
+  local first = t.smtp_sink { extensions = AUTH, auth = '535 5.7.8 wrong' }
+  local second = t.smtp_sink { extensions = { 'AUTH LOGIN' } }
+  local router = t.router {
+    policy = t.smart_host(first, {
+      queue = ("protocol = { smtp = { mx_list = { '%s', '%s' } } },"):format(first.address, second.address),
+      path = with_auth 'allow_smtp_auth_plain_without_tls = true',
+    }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  t.log(router, 'Delivery')
+  t.eq(#first.sessions, 1)
+  t.eq(second.sessions[1].auth, '\0user\0pass')
+end)
+
+t.test('a password comes from a file or an event, and a missing one defers', function()
+  local sink = t.smtp_sink { extensions = AUTH }
+  local file = t.write('password', 'from file\n')
+  for source, want in pairs {
+    ["'" .. file .. "'"] = 'from file', ["{ event_name = 'pw', event_args = { 'a', 'b' } }"] = 'a+b',
+  } do
+    local router = t.router {
+      policy = t.smart_host(sink, {
+        path = "smtp_auth_plain_username = 'u', allow_smtp_auth_plain_without_tls = true, smtp_auth_plain_password = "
+          .. source,
+        extra = "kumo.on('pw', function(a, b) return a .. '+' .. b end)",
+      }),
+    }
+    router:enqueue { to = 'bob@example.com' }
+    t.wait_for('the message', function()
+      return #sink:messages() > 0
+    end)
+    t.eq(sink.sessions[#sink.sessions].auth, '\0u\0' .. want)
+    router:stop()
+    sink.kept = {}
+  end
+  local router = t.router {
+    policy = t.smart_host(sink, {
+      path = "smtp_auth_plain_username = 'u', smtp_auth_plain_password = '/nowhere/password'",
+    }),
+  }
+  router:enqueue { to = 'eve@example.com' }
+  local r = t.log(router, 'TransientFailure', { code = 451, recipient = 'eve@example.com' })
+  t.has(r.response.content, 'smtp_auth_plain_password')
+  t.has(r.response.content, '/nowhere/password')
+end)
+
+-- ---- TLS ----
+
+-- One message; the record, the sink's last session.
+local function deliver(router, sink, to)
+  router:enqueue { to = to }
+  local r = t.wait_for('an outcome of ' .. to, function()
+    for _, x in ipairs(router:records()) do
+      if x.recipient == to then
+        return x
+      end
+    end
+  end)
+  return r, sink.sessions[#sink.sessions]
+end
+
+-- The decision table: mode, what the host is like, what becomes of a message.
+-- none: no STARTTLS; good: a certificate that holds; bad: one that does not;
+-- refused: 454 to STARTTLS; broken: the handshake fails.
+local OUTCOMES = {
+  -- mode, none, good, bad, refused, broken
+  { 'Disabled', 'clear', 'clear', 'clear', 'clear', 'clear' },
+  { 'Opportunistic', 'clear', 'verified', 'deferred', 'deferred', 'deferred' },
+  { 'OpportunisticInsecure', 'clear', 'tls', 'tls', 'clear', 'deferred' },
+  { 'Required', 'deferred', 'verified', 'deferred', 'deferred', 'deferred' },
+  { 'RequiredInsecure', 'deferred', 'tls', 'tls', 'deferred', 'deferred' },
+  { 'Opportunistic+reconnect', 'clear', 'verified', 'clear', 'clear', 'clear' },
+  { 'OpportunisticInsecure+reconnect', 'clear', 'tls', 'tls', 'clear', 'clear' },
+  { 'Required+reconnect', 'deferred', 'verified', 'deferred', 'deferred', 'deferred' },
+}
+
+for _, row in ipairs(OUTCOMES) do
+  local mode = row[1]:match '^%a+'
+  t.test('case 142: every host under enable_tls = ' .. row[1], function()
+    local ca = t.certificate 'DNS:ca.test'
+    local good, bad = t.certificate('DNS:sink.test', ca), t.certificate 'DNS:sink.test'
+    local hosts = {
+      {}, { cert = good.cert, key = good.key }, { cert = bad.cert, key = bad.key },
+      { cert = good.cert, key = good.key, starttls = '454 4.7.0 not now' },
+      -- Says 220 and closes instead of shaking hands.
+      { extensions = { 'STARTTLS' }, starttls = 'drop' },
+    }
+    local reconnect = row[1]:find '+' and 'opportunistic_tls_reconnect_on_failed_handshake = true,' or ''
+    for i, o in ipairs(hosts) do
+      local sink = t.smtp_sink(o)
+      local router = t.router {
+        policy = t.smart_host(sink, { path = reconnect .. "enable_tls = '" .. mode .. "'" }), ca_file = ca.cert,
+      }
+      local r, session = deliver(router, sink, ('u%d@example.com'):format(i))
+      local got = r.type == 'TransientFailure' and 'deferred' or r.type ~= 'Delivery' and r.type
+        or r.tls_cipher and (mode:find 'Insecure' and 'tls' or 'verified') or 'clear'
+      t.eq(got, row[i + 1], 'host ' .. i)
+      t.eq(#sink:messages(), got == 'deferred' and 0 or 1, 'host ' .. i)
+      if got == 'verified' then
+        t.eq(session.tls_facts.sni, 'sink.test')
+      end
+      router:stop()
+    end
+  end)
+end
+
+t.test('case 142: remember_broken_tls leaves TLS alone at that site for so long', function()
+  local bad = t.certificate 'DNS:sink.test'
+  local sink = t.smtp_sink { cert = bad.cert, key = bad.key }
+  local router = t.router {
+    policy = t.smart_host(sink, { path = "remember_broken_tls = '10 mins', max_deliveries_per_connection = 1" }),
+  }
+  t.eq(deliver(router, sink, 'a@example.com').type, 'TransientFailure')
+  local r = deliver(router, sink, 'b@example.com')
+  t.eq({ r.type, r.tls_cipher }, { 'Delivery' })
+  router:advance '11 mins'
+  t.eq(deliver(router, sink, 'c@example.com').type, 'TransientFailure')
+end)
+
+t.test('a smart host with an authority of its own, implicit TLS and a client certificate', function()
+  local ca, other = t.certificate 'DNS:ca.test', t.certificate 'DNS:other.test'
+  local server, client = t.certificate('DNS:sink.test', ca), t.certificate('DNS:client.test', ca)
+  local sink = t.smtp_sink { cert = server.cert, key = server.key, implicit_tls = true, client_ca = ca.cert }
+  local function router_with(path)
+    return t.router {
+      policy = t.smart_host(sink, {
+        path = ("implicit_tls = true, enable_tls = 'Required', tls_ca_certificates = '%s', %s"):format(ca.cert, path),
+      }),
+      ca_file = other.cert,
+    }
+  end
+  local router = router_with ''
+  t.eq(deliver(router, sink, 'a@example.com').type, 'TransientFailure')
+  router:stop()
+  router = router_with(("tls_certificate = '%s', tls_private_key = '%s', openssl_options = 'NO_TLSV1_3', "
+    .. "openssl_cipher_list = 'ECDHE-ECDSA-AES256-GCM-SHA384'"):format(client.cert, client.key))
+  local r, session = deliver(router, sink, 'b@example.com')
+  t.eq(r.type, 'Delivery')
+  t.eq(r.tls_protocol_version, 'TLSv1.2')
+  t.eq(session.tls_facts.version, 'TLSv1.2')
+  t.eq(session.tls_facts.cipher, 'ECDHE-ECDSA-AES256-GCM-SHA384')
+  t.has(session.tls_facts.peer, 'client.test')
+end)
+
+t.test('a certificate or cipher that is none defers, and says which key is wrong', function()
+  local sink = t.smtp_sink {}
+  local c, d = t.certificate 'DNS:a.test', t.certificate 'DNS:b.test'
+  for path, why in pairs {
+    ["openssl_cipher_list = 'NOSUCH'"] = 'openssl_cipher_list',
+    ["openssl_cipher_suites = 'NOSUCH'"] = 'openssl_cipher_suites',
+    ["tls_ca_certificates = { key_data = 'x' }"] = 'tls_ca_certificates',
+    [("tls_certificate = '%s', tls_private_key = '%s'"):format(c.cert, d.key)] = 'tls_private_key',
+    [("tls_certificate = '%s', tls_private_key = '%s'"):format(c.key, c.key)] = 'tls_certificate',
+  } do
+    local router = t.router { policy = t.smart_host(sink, { path = path }) }
+    local r = deliver(router, sink, ('u%d@example.com'):format(t.sys.now_ms()))
+    t.eq(r.response.code, 451)
+    t.has(r.response.content, why)
+    router:stop()
+  end
+  t.eq(#sink.sessions, 0)
+end)

@@ -23,7 +23,8 @@ struct play {
 
 static const char *const verbs[] = {"EHLO me\r\n", "HELO me\r\n", "LHLO me\r\n",
     "STARTTLS\r\n", "MAIL FROM:<a@a.test>", "RCPT TO:<", "DATA\r\n", "RSET\r\n",
-    "QUIT\r\n", "CONTENT\r\n", ".\r\n"};
+    "QUIT\r\n", "CONTENT\r\n", ".\r\n", "AUTH PLAIN ", "AUTH LOGIN\r\n",
+    "dXNlcg==\r\n", "c2VjcmV0\r\n"};
 
 static void check_sent(struct buf *out)
 {
@@ -159,16 +160,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	p.path.enable_tls = data[0] % 5;
 	p.path.enable_pipelining = data[0] & 8;
 	p.path.enable_rset = data[0] & 16;
 	p.path.use_lmtp = data[0] & 32;
+	p.path.allow_smtp_auth_plain_without_tls = data[1] & 128;
+	p.path.allow_smtp_auth_plain_without_valid_certificate = true;
 	p.handshake_fails = data[0] & 64;
 	p.jobs_left = data[0] & 128 ? 3 : 1;
 	p.arena = arena_new(0);
 	p.engine = smtp_engine_new(&p.path, "me", "session", &p.out);
 	text = fuzz_text(data + 2, size - 2);
-	smtp_engine_start(p.engine);
+	smtp_engine_start(
+	    p.engine, &(struct smtp_terms){.tls = data[0] % 5,
+			  .username = data[1] & 64 ? "user" : NULL,
+			  .password = "secret"});
 	run(&p, text, size - 2, data[1] ? data[1] : 1);
 	smtp_engine_free(p.engine);
 	arena_unref(p.arena);

@@ -206,8 +206,8 @@ function stream:write(data, deadline)
   return true
 end
 
-function stream:start_tls(cert, key, deadline)
-  self.tls = sys.tls_accept(self.fd, cert, key)
+function stream:start_tls(cert, key, deadline, client_ca)
+  self.tls = sys.tls_accept(self.fd, cert, key, client_ca)
   self.buffer = ''
   while true do
     local ok, want = self.tls:handshake()

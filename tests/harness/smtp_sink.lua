@@ -4,7 +4,7 @@
 --   local sink = smtp_sink.new { rcpt = { '450 4.2.0 later', '250 ok' } }
 --   sink.address, sink.port;  sink:messages() -> { {from=, to={}, data=, ...} }
 --
--- For each of connect, ehlo, mail, rcpt, data, dot, rset, quit, starttls: a reply, a
+-- For each of connect, ehlo, mail, rcpt, data, dot, rset, quit, starttls, auth: a reply, a
 -- list of replies used one after the other (the last one stays), or a function
 -- (line, session) -> reply.  Instead of a reply: 'drop', 'reset', 'stall',
 -- 'garbage', or text with \n for several lines.
@@ -16,7 +16,7 @@ sink.__index = sink
 local DEFAULTS = {
   connect = '220 sink.test ESMTP', mail = '250 2.1.0 ok', rcpt = '250 2.1.5 ok',
   data = '354 go ahead', dot = '250 2.0.0 taken', rset = '250 2.0.0 ok', quit = '221 2.0.0 bye',
-  starttls = '220 2.0.0 go', helo = '250 sink.test', noop = '250 ok',
+  starttls = '220 2.0.0 go', auth = '235 2.7.0 welcome', helo = '250 sink.test', noop = '250 ok',
 }
 
 local function choose(self, what, line, session)
@@ -87,6 +87,12 @@ local function read_data(session)
   end
 end
 
+local function start_tls(self, session)
+  session.tls = session.stream:start_tls(self.o.cert, self.o.key, sys.now_ms() + 10000, self.o.client_ca)
+  session.tls_facts = session.tls and session.stream.tls:facts()
+  return session.tls
+end
+
 local verbs = {}
 
 function verbs.EHLO(self, session, line)
@@ -108,8 +114,37 @@ function verbs.STARTTLS(self, session, line)
   if not say(session, reply) or reply:sub(1, 3) ~= '220' then
     return session.stream.fd ~= nil
   end
-  session.tls = session.stream:start_tls(self.o.cert, self.o.key, sys.now_ms() + 10000)
-  return session.tls
+  return start_tls(self, session)
+end
+
+local function unbase64(text)
+  local map, out, bits, n = {}, {}, 0, 0
+  for i = 0, 63 do
+    map[('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'):sub(i + 1, i + 1)] = i
+  end
+  for c in text:gmatch '[%w+/]' do
+    bits, n = bits << 6 | map[c], n + 6
+    if n >= 8 then
+      n = n - 8
+      out[#out + 1] = string.char(bits >> n & 255)
+    end
+  end
+  return table.concat(out)
+end
+
+-- session.auth: what the client said it is, "\0user\0password".
+function verbs.AUTH(self, session, line)
+  local mechanism, initial = line:match '^%a+ (%S+)%s*(.*)$'
+  if mechanism == 'LOGIN' then
+    say(session, '334 VXNlcm5hbWU6')
+    local user = session.stream:line()
+    say(session, '334 UGFzc3dvcmQ6')
+    local password = session.stream:line()
+    session.auth = '\0' .. unbase64(user or '') .. '\0' .. unbase64(password or '')
+  else
+    session.auth = unbase64(initial)
+  end
+  return say(session, choose(self, 'auth', session.auth, session))
 end
 
 function verbs.MAIL(self, session, line)
@@ -183,7 +218,9 @@ function verbs.QUIT(self, session, line)
 end
 
 local function serve(self, session)
-  if say(session, choose(self, 'connect', '', session)) then
+  if self.o.implicit_tls and not start_tls(self, session) then
+    session.stream:close()
+  elseif say(session, choose(self, 'connect', '', session)) then
     while true do
       local line = session.stream:line()
       if not line then
@@ -206,7 +243,8 @@ local function serve(self, session)
   session.stream:close()
 end
 
--- o also: ip (127.0.0.1), port, extensions = {...}, cert =, key =, lmtp = true
+-- o also: ip (127.0.0.1), port, extensions = {...}, cert =, key =, lmtp = true,
+-- implicit_tls = true, client_ca = file.
 function sink.new(o)
   o = o or {}
   local self = setmetatable({

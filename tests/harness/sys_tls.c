@@ -91,7 +91,8 @@ static int l_make_cert(lua_State *L)
 	return 0;
 }
 
-/* tls_accept(fd, cert file, key file) -> session */
+/* tls_accept(fd, cert file, key file [, file of authorities]) -> session; with
+ * the last the client has to show a certificate that one of them signed. */
 static int l_accept(lua_State *L)
 {
 	int fd = (int)luaL_checkinteger(L, 1);
@@ -107,6 +108,15 @@ static int l_accept(lua_State *L)
 		SSL_CTX_free(ctx);
 		return luaL_error(L, "certificate or key: %s",
 		    ERR_error_string(ERR_get_error(), NULL));
+	}
+	if (!lua_isnoneornil(L, 4)) {
+		SSL_CTX_set_verify(ctx,
+		    SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		if (SSL_CTX_load_verify_file(ctx, luaL_checkstring(L, 4)) !=
+		    1) {
+			SSL_CTX_free(ctx);
+			return luaL_error(L, "%s", lua_tostring(L, 4));
+		}
 	}
 	s->ssl = SSL_new(ctx);
 	SSL_CTX_free(ctx);
@@ -171,6 +181,31 @@ static int l_write(lua_State *L)
 	return 1;
 }
 
+/* {sni =, version =, cipher =, peer = subject of the client's certificate} */
+static int l_facts(lua_State *L)
+{
+	struct session *s = luaL_checkudata(L, 1, SESSION);
+	X509 *peer = SSL_get1_peer_certificate(s->ssl);
+	char subject[256];
+
+	lua_newtable(L);
+	lua_pushstring(
+	    L, SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name));
+	lua_setfield(L, -2, "sni");
+	lua_pushstring(L, SSL_get_version(s->ssl));
+	lua_setfield(L, -2, "version");
+	lua_pushstring(L, SSL_get_cipher(s->ssl));
+	lua_setfield(L, -2, "cipher");
+	if (peer) {
+		X509_NAME_oneline(
+		    X509_get_subject_name(peer), subject, sizeof subject);
+		lua_pushstring(L, subject);
+		lua_setfield(L, -2, "peer");
+		X509_free(peer);
+	}
+	return 1;
+}
+
 static int l_gc(lua_State *L)
 {
 	struct session *s = luaL_checkudata(L, 1, SESSION);
@@ -181,7 +216,7 @@ static int l_gc(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {{"handshake", l_handshake}, {"read", l_read},
-    {"write", l_write}, {"__gc", l_gc}, {NULL, NULL}};
+    {"write", l_write}, {"facts", l_facts}, {"__gc", l_gc}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"make_cert", l_make_cert}, {"tls_accept", l_accept}, {NULL, NULL}};
 

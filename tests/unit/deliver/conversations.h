@@ -26,6 +26,11 @@ enum conversation_flags {
 	BARE_LF = 64,
 	CLIENT_UTF8 = 128,
 	DSN_PARAMS = 256,
+	TLS_FIRST = 512, /* the connection came with TLS */
+	WITH_AUTH = 1024,
+	AUTH_IN_CLEAR = 2048,
+	AUTH_UNVERIFIED = 4096,
+	RECONNECT = 8192, /* opportunistic_tls_reconnect_on_failed_handshake */
 };
 
 struct conversation {

@@ -190,8 +190,17 @@ static void perform(struct play *p, const char *line)
 
 static void begin(struct play *p, const struct conversation *c)
 {
+	struct smtp_terms terms = {.tls = c->tls,
+	    .tls_up = c->flags & TLS_FIRST,
+	    .username = c->flags & WITH_AUTH ? "user" : NULL,
+	    .password = "secret"};
+
 	*p = (struct play){.c = c, .path = *egress_path_defaults()};
-	p->path.enable_tls = c->tls;
+	p->path.allow_smtp_auth_plain_without_tls = c->flags & AUTH_IN_CLEAR;
+	p->path.allow_smtp_auth_plain_without_valid_certificate =
+	    c->flags & AUTH_UNVERIFIED;
+	p->path.opportunistic_tls_reconnect_on_failed_handshake =
+	    c->flags & RECONNECT;
 	p->path.enable_pipelining = !(c->flags & NO_PIPELINING);
 	p->path.enable_rset = !(c->flags & NO_RSET);
 	p->path.use_lmtp = c->flags & LMTP;
@@ -199,7 +208,7 @@ static void begin(struct play *p, const struct conversation *c)
 	p->jobs_left = c->jobs ? c->jobs : 1;
 	p->arena = arena_new(0);
 	p->engine = smtp_engine_new(&p->path, "me", "session", &p->out);
-	smtp_engine_start(p->engine);
+	smtp_engine_start(p->engine, &terms);
 }
 
 static void end(struct play *p)
@@ -298,7 +307,7 @@ START_TEST(each_stage_has_its_time_limit)
 	all[5] = &p.path.data_timeout;
 	for (size_t i = 0; i < COUNT(all); i++)
 		all[i]->ms = 1000000 * (int64_t)(i + 1);
-	smtp_engine_start(p.engine);
+	smtp_engine_start(p.engine, &(struct smtp_terms){0});
 	for (size_t i = 0; i < limits[_i].says; i++)
 		hear(&p, limits[_i].pipelined && i == 1
 			     ? "250-peer\n250 PIPELINING"
@@ -335,7 +344,7 @@ START_TEST(the_name_in_ehlo_cannot_end_the_line)
 
 	begin(&p, &conversations[0]);
 	e = smtp_engine_new(&p.path, "me\r\nRSET", "session", &p.out);
-	smtp_engine_start(e);
+	smtp_engine_start(e, &(struct smtp_terms){0});
 	(void)smtp_engine_hear(e, "220 hi\r\n", 8, &used);
 	ck_assert_str_eq(buf_str(&p.out), "EHLO meRSET\r\n");
 	smtp_engine_free(e);

@@ -138,6 +138,35 @@ static const struct play plays[] = {
 	.connections = 1, .want = "no host: 400 mx.test (127.0.0.1:PORT): "
 	    "connection dropped during the TLS handshake: wrong version "
 	    "number"},
+    {"TLS from the first byte", .flags = TRUSTED | IMPLICIT_TLS,
+	.tls = TLS_REQUIRED, .jobs = 1, .scripts = {{{"tls", "> 220 hi",
+	    "< EHLO me", "> 250-peer\n250 PIPELINING", MESSAGE, BYE}}},
+	.connections = 1, .want = "250 2.0.0 verified; done"},
+    {"TLS from the first byte, self-signed", .flags = IMPLICIT_TLS,
+	.tls = TLS_OPPORTUNISTIC, .jobs = 1, .scripts = {{{"tls", "rest"}}},
+	.connections = 1, .want = "no host: 400 mx.test (127.0.0.1:PORT): TLS "
+	    "handshake: certificate verify failed: self-signed certificate"},
+    {"clear text where TLS should begin", .flags = IMPLICIT_TLS,
+	.tls = TLS_REQUIRED_INSECURE, .jobs = 1,
+	.scripts = {{{"> 220 hi", "rest"}}},
+	.connections = 1, .want = "no host: 400 mx.test (127.0.0.1:PORT): TLS "
+	    "handshake: wrong version number"},
+    {"a failed handshake, then the same host in clear", .flags = RECONNECTS,
+	.tls = TLS_OPPORTUNISTIC, .jobs = 1,
+	.scripts = {{{TLS_HELLO, "> 220 go", "tls", "rest"}},
+	    {{HELLO, MESSAGE, BYE}}},
+	.connections = 2, .want = "broken; 250 2.0.0; done"},
+    {"STARTTLS refused, then the same host in clear", .flags = RECONNECTS,
+	.tls = TLS_OPPORTUNISTIC_INSECURE, .jobs = 1,
+	.scripts = {{{TLS_HELLO, "> 454 4.7.0 not now", "rest"}},
+	    {{HELLO, MESSAGE, BYE}}},
+	.connections = 2, .want = "broken; 250 2.0.0; done"},
+    {"never where TLS is required", .flags = RECONNECTS,
+	.tls = TLS_REQUIRED, .jobs = 1,
+	.scripts = {{{TLS_HELLO, "> 220 go", "tls", "rest"}}},
+	.connections = 1, .want = "no host: 400 mx.test (127.0.0.1:PORT): "
+	    "connection dropped during the TLS handshake: certificate verify "
+	    "failed: self-signed certificate"},
     {"a large message over TLS", .flags = LARGE | LATE_CHUNKS,
 	.tls = TLS_REQUIRED_INSECURE, .jobs = 2,
 	.scripts = {{{TLS_HELLO, "> 220 go", "tls", "< EHLO me",

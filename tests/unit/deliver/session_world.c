@@ -184,7 +184,17 @@ static void closed(void *owner, enum session_end end,
 	(void)event_base_loopbreak(w->base);
 }
 
-const struct session_owner_ops world_owner_ops = {next, done, closed};
+static bool tls_failed(void *owner)
+{
+	struct world *w = owner;
+
+	if (w->p->flags & RECONNECTS)
+		buf_addstr(&w->log, "broken; ");
+	return w->p->flags & RECONNECTS;
+}
+
+const struct session_owner_ops world_owner_ops = {
+    next, done, closed, tls_failed};
 
 /* ---- a world for a play ---- */
 
@@ -226,6 +236,8 @@ static void make_candidates(struct world *w)
 	size_t n = 0;
 
 	ck_assert(ip_parse("127.0.0.1", &good.ip));
+	good.tls = w->p->tls;
+	good.implicit_tls = flags & IMPLICIT_TLS;
 	good.name = flags & LITERAL        ? "[127.0.0.1]"
 		    : flags & WRONG_NAME   ? "other.test"
 		    : flags & CLOSED_FIRST ? "good"
@@ -253,7 +265,8 @@ static void make_path(struct world *w)
 	const struct play *p = w->p;
 
 	w->path = *egress_path_defaults();
-	w->path.enable_tls = p->tls;
+	w->path.opportunistic_tls_reconnect_on_failed_handshake =
+	    p->flags & RECONNECTS;
 	w->path.idle_timeout.ms = 150;
 	if (p->most)
 		w->path.max_deliveries_per_connection = p->most;

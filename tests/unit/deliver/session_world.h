@@ -29,8 +29,10 @@ enum play_flags {
 	WAKE_ONCE = 8192,     /* no job at first; wake() later */
 	SAME_HOST = 16384,    /* reconnect_strategy */
 	TERMINATE = 32768,
-	UNIX_LMTP = 131072, /* LMTP at a unix socket */
-	HUGE = 65536,       /* 24 MB: more than sockets hold */
+	UNIX_LMTP = 131072,   /* LMTP at a unix socket */
+	HUGE = 65536,         /* 24 MB: more than sockets hold */
+	RECONNECTS = 1 << 18, /* without TLS, when that fails */
+	IMPLICIT_TLS = 1 << 19,
 };
 
 struct play {

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "net/tls.h"
 #include "router/router.h"
 #include "router_test.h"
 
@@ -286,6 +287,32 @@ START_TEST(the_path_names_us_before_the_source_and_the_host)
 }
 END_TEST
 
+/* policy/ checks the words of openssl_options without knowing OpenSSL. */
+START_TEST(openssl_knows_every_option_that_a_policy_may_name)
+{
+	for (size_t i = 0; egress_path_openssl_options[i]; i++) {
+		const struct tls_profile_options options = {
+		    .options = egress_path_openssl_options[i]};
+		struct err err = {0};
+		struct tls_profile *p = tls_profile_new(&options, &err);
+
+		ck_assert_msg(p != NULL, "%s", err.text);
+		tls_profile_unref(p);
+	}
+}
+END_TEST
+
+START_TEST(port_465_begins_with_tls)
+{
+	struct egress_path path = *egress_path_defaults();
+
+	ck_assert(egress_path_implicit_tls(&path, 465));
+	ck_assert(!egress_path_implicit_tls(&path, 25));
+	path.enable_tls = TLS_DISABLED;
+	ck_assert(!egress_path_implicit_tls(&path, 465));
+}
+END_TEST
+
 Suite *plan_suite(void)
 {
 	Suite *suite = suite_create("plan");
@@ -301,6 +328,8 @@ Suite *plan_suite(void)
 	tcase_add_test(tc, more_mail_never_means_fewer_connections);
 	tcase_add_loop_test(tc,
 	    the_path_names_us_before_the_source_and_the_host, 0, COUNT(names));
+	tcase_add_test(tc, openssl_knows_every_option_that_a_policy_may_name);
+	tcase_add_test(tc, port_465_begins_with_tls);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
