@@ -64,6 +64,7 @@ struct address script_address_check(
 void script_message_push(lua_State *L, struct message *m); /* takes a ref */
 struct message *script_message_check(lua_State *L, int index);
 int script_message_l_make(lua_State *L); /* kumo.make_message */
+int script_message_l_inject(lua_State *L); /* kumo.inject_message */
 int script_dkim_l_sign(lua_State *L);    /* message:dkim_sign */
 void script_conn_meta_push(lua_State *L, struct meta *meta); /* borrows */
 void script_message_end(lua_State *L, int index);

@@ -223,6 +223,7 @@ static const luaL_Reg functions[] = {
     {"set_diagnostic_log_filter", l_set_diagnostic_log_filter},
     {"apply_supplemental_trace_header", l_apply_supplemental_trace_header},
     {"make_message", script_message_l_make},
+    {"inject_message", script_message_l_inject},
     {NULL, NULL},
 };
 

@@ -5,16 +5,20 @@
  * what a policy keeps in a global must not touch a message that belongs to
  * another thread by then.  Messages that the policy made itself stay.
  */
+#include "base/diag.h"
 #include "base/str.h"
 #include "lua/bind.h"
+#include "lua/script_services.h"
 #include "lua/script_value.h"
 
 #define MESSAGE "penstock.message"
+#define NULL_QUEUE "null" /* mail that nobody wants (10.5) */
 
 struct handle {
 	struct message *message; /* NULL: the call is over */
 	bool is_own;             /* made by kumo.make_message */
-	size_t charged;          /* for one of our own */
+	bool is_injected;
+	size_t charged; /* for one of our own */
 };
 
 /* What the message holds in memory, apart from content that it shares. */
@@ -51,6 +55,7 @@ static void push(lua_State *L, struct message *m, bool is_own)
 
 	handle->message = NULL;
 	handle->is_own = is_own;
+	handle->is_injected = false;
 	handle->charged = 0;
 	luaL_setmetatable(L, MESSAGE);
 	handle->message = message_ref(m);
@@ -304,10 +309,9 @@ static const luaL_Reg methods[] = {
 };
 
 static const char *const missing[] = {"from_header", "to_header",
-    "get_address_header", "import_headers",
-    "parse_mime", "append_text_plain", "append_text_html",
-    "check_fix_conformance", "dkim_verify", "arc_verify", "arc_seal",
-    "add_authentication_results"};
+    "get_address_header", "import_headers", "parse_mime", "append_text_plain",
+    "append_text_html", "check_fix_conformance", "dkim_verify", "arc_verify",
+    "arc_seal", "add_authentication_results"};
 
 static int l_missing(lua_State *L)
 {
@@ -348,6 +352,35 @@ int script_message_l_make(lua_State *L)
 	lua_call(L, 2, 0);
 	lua_settop(L, 1);
 	return 1;
+}
+
+int script_message_l_inject(lua_State *L)
+{
+	struct message *m = script_message_check(L, 1);
+	struct handle *handle = lua_touserdata(L, 1);
+	struct buf *queue;
+	struct err err = {0};
+
+	if (!handle->is_own)
+		return luaL_error(L,
+		    "inject_message: only messages that kumo.make_message "
+		    "made");
+	if (handle->is_injected)
+		return luaL_error(L, "inject_message: it was injected already");
+	queue = script_box_buf(L);
+	if (m->recipients.count == 0)
+		return luaL_error(L, "inject_message: it has no recipient");
+	if (!message_queue_name(m, queue, &err) ||
+	    (!str_eq(buf_str(queue), NULL_QUEUE) &&
+		!script_inject(m, script_state_of(L)->deadline, &err))) {
+		(void)err_prefix(&err, "inject_message");
+		script_raise(L, &err);
+	}
+	handle->is_injected = true;
+	diag_info("%s: injected: from=<%s> to=<%s> nrcpt=%zu queue=%s", m->id,
+	    m->sender.address.email, m->recipients.items[0].address.email,
+	    m->recipients.count, buf_str(queue));
+	return 0;
 }
 
 void bind_message_open(lua_State *L)

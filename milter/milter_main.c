@@ -28,6 +28,7 @@
 #include "base/worker.h"
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
+#include "lua/script_services.h"
 #include "milter/milter_callbacks.h"
 #include "milter/milter_socket.h"
 #include "queue/queue_check.h"
@@ -110,6 +111,8 @@ static const char usage[] =
     "SIGUSR1 reloads the policy, SIGTERM finishes what is open and stops.\n";
 
 static struct service service;
+/* What the policy may ask of us. */
+static struct script_services services = {.inject = service_inject};
 static struct inbox *chores;
 static struct queue_check *check;    /* of the whole file; NULL: none runs */
 static atomic_int exit_code = EX_OK; /* written before SIGTERM */
@@ -513,6 +516,8 @@ int main(int argc, char **argv)
 		(void)err_prefix(&err, "control");
 		give_up(&err);
 	}
+	services.ctx = &service;
+	script_use_services(&services);
 	diag_start_thread();
 	check = queue_check_start(service.queue);
 	chore_thread = worker_thread_start("chores", do_chores, NULL);
@@ -533,6 +538,7 @@ int main(int argc, char **argv)
 	(void)pthread_join(chore_thread, NULL);
 	control_stop(control);
 	queue_check_stop(check);
+	script_use_services(NULL);
 	queue_writer_stop(service.writer);
 	log_writer_stop(service.log);
 	queue_close(service.queue);

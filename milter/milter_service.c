@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
+#include "lua/script_services.h"
 
 #define WARNINGS_MAX 1000
 
@@ -180,6 +181,32 @@ bool service_once(struct service *service, const char *what)
 	}
 	pthread_mutex_unlock(&service->lock);
 	return first;
+}
+
+/* The process stops: what still waits is not to be waited for. */
+static bool goes_on(void *ctx)
+{
+	(void)ctx;
+	return !script_services_ending();
+}
+
+bool service_inject(
+    void *ctx, struct message *m, int64_t deadline, struct err *err)
+{
+	struct service *service = ctx;
+	struct queue_intake intake = {.messages = &m, .count = 1};
+	struct custody *custody;
+	enum custody_result result;
+
+	if (!service_has_room(service, err))
+		return false;
+	custody = custody_begin(service->writer, &intake);
+	result = custody_wait(custody, deadline, goes_on, NULL, err);
+	custody_free(custody);
+	if (result == CUSTODY_ABANDONED)
+		return err_set(
+		    err, ERR_TEMP, "the queue did not take it within the time");
+	return result == CUSTODY_COMMITTED;
 }
 
 bool service_has_room(struct service *service, struct err *err)

@@ -89,6 +89,10 @@ bool service_once(struct service *service, const char *what) MUST_USE;
  * broken. */
 bool service_has_room(struct service *service, struct err *err) MUST_USE;
 
+/* struct script_services, inject: kumo.inject_message. */
+bool service_inject(void *service, struct message *m, int64_t deadline,
+    struct err *err) MUST_USE;
+
 /* For the control socket: {"program":"penstock-milter",...}. */
 void service_status(struct service *service, struct buf *out);
 /* Serves the control socket: `status`, `reload` (control_fn). */

@@ -17,10 +17,12 @@
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
 #include "lua/script.h"
+#include "lua/script_services.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "policy/setup.h"
 #include "queue/queue.h"
+#include "router/inject.h"
 #include "router/reload.h"
 #include "router/router.h"
 #include "router/router_control.h"
@@ -311,6 +313,9 @@ static void watch_signals(struct router *r)
 	loop_watch(r->loop, fd, on_signal, r);
 }
 
+/* What the policy may ask of us. */
+static struct script_services services = {.inject = inject_message};
+
 static void start(struct router *r, const struct settings *s)
 {
 	struct queue_options queue = {.path = s->router.queue_path,
@@ -342,6 +347,8 @@ static void start(struct router *r, const struct settings *s)
 	r->reloader = reloader_new(r);
 	if (!router_start(r, &err))
 		give_up("start", &err);
+	services.ctx = r;
+	script_use_services(&services);
 	watch_signals(r);
 	script_watch_start(script_reload_by_signal, NULL, 0);
 	if (!router_control_start(r, &err))
@@ -356,6 +363,7 @@ static void end(struct router *r, const struct settings *s)
 	script_watch_stop();
 	control_stop(r->control);
 	reloader_free(r->reloader);
+	script_use_services(NULL);
 	resolver_stop(r->resolver);
 	log_writer_stop(r->log);
 	router_end(r);
