@@ -137,7 +137,7 @@ static const struct {
 	"kumo.apply_supplemental_trace_header(m, {header_name='X-A'})", "null",
 	"X-A: eyJ"},
     {"hints", "m:save() return {m:shrink(), m:shrink_data()}", "[true,true]"},
-    {"not yet", "m:dkim_sign()", "message:dkim_sign is not supported yet"},
+    {"not yet", "m:dkim_verify()", "message:dkim_sign is not supported yet"},
     {"not at all", "return m.nothing == nil", "true"},
     {"a message of one's own",
 	"local o = kumo.make_message('a@b.example', {'c@d.example'}, "
