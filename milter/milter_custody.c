@@ -155,7 +155,8 @@ static void set_envelope(struct ending *e, struct message *m)
 
 	batch_set_sender(m, &tx->sender);
 	for (size_t i = 0; i < tx->rcpts.count; i++)
-		if (tx->rcpts.items[i].is_ours)
+		if (tx->rcpts.items[i].is_ours &&
+		    !tx->rcpts.items[i].is_repeated)
 			batch_add_recipient(m, &tx->rcpts.items[i].envelope);
 	if (tx->queue_id)
 		meta_set_string(e->s->meta, "mta_queue_id", tx->queue_id);
@@ -461,7 +462,8 @@ static bool take_custody(struct ending *e)
 	switch (result) {
 	case CUSTODY_COMMITTED:
 		atomic_fetch_add(&s->service->messages, 1);
-		atomic_fetch_add(&s->service->recipients, (int64_t)e->tx->ours);
+		atomic_fetch_add(&s->service->recipients,
+		    (int64_t)(e->tx->ours - e->tx->repeated));
 		return true;
 	case CUSTODY_ABANDONED:
 		atomic_fetch_add(&s->service->abandoned, 1);

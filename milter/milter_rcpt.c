@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "milter/milter_event.h"
 
@@ -272,6 +273,20 @@ static struct answer ask_policy(
 	return refusal;
 }
 
+/* The same recipient once more gets no second copy, as with the MTA's own
+ * recipients.  With another NOTIFY or ORCPT the sender wants to hear of both.
+ */
+static bool was_said(struct transaction *tx, const struct envelope_recipient *r)
+{
+	const char *key = arena_printf(tx->arena, "%s@%s\n%s\n%s",
+	    r->address.local, address_domain_lower(&r->address, tx->arena),
+	    r->notify ? r->notify : "", r->orcpt ? r->orcpt : "");
+
+	if (!tx->said)
+		tx->said = map_new();
+	return map_put(tx->said, key, tx) != NULL;
+}
+
 struct answer session_rcpt(
     struct session *s, char **argv, const struct macros *macros)
 {
@@ -304,7 +319,9 @@ struct answer session_rcpt(
 	answer = ask_policy(s, &rcpt, deadline);
 	if (answer.kind != ANSWER_CONTINUE)
 		return answer;
+	rcpt.is_repeated = rcpt.is_ours && was_said(tx, &rcpt.envelope);
 	*ARRAY_ADD(&tx->rcpts) = rcpt;
 	tx->ours += rcpt.is_ours;
+	tx->repeated += rcpt.is_repeated;
 	return answer;
 }

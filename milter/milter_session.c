@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "milter/milter_compare.h"
@@ -78,6 +79,7 @@ void session_reset(struct session *s)
 	content_builder_free(tx->content);
 	buf_release(&tx->line);
 	ARRAY_FREE(&tx->rcpts);
+	map_free(tx->said, NULL);
 	arena_unref(tx->arena);
 	free(tx);
 	atomic_fetch_sub(&s->service->transactions, 1);

@@ -33,6 +33,7 @@
 struct rcpt {
 	struct envelope_recipient envelope;
 	bool is_ours;                      /* else the MTA keeps it */
+	bool is_repeated;                  /* said before: one copy is enough */
 	enum report_mode log_oob, log_arf; /* of its domain */
 	bool is_postmaster; /* bare <postmaster>: admitted in any case (D35) */
 	const char *admitted_by; /* "relay_to policy.lua:12" */
@@ -48,6 +49,8 @@ struct transaction {
 		size_t count, size;
 	} rcpts;                         /* those accepted */
 	size_t ours;                     /* of them */
+	size_t repeated;                 /* of ours */
+	struct map *said;                /* ours; NULL: none yet */
 	int64_t size;                    /* bytes received so far */
 	struct content_builder *content; /* NULL: none yet, or given up */
 	bool header_ended, too_large, content_lost;

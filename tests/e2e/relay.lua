@@ -250,6 +250,42 @@ end)]],
   t.rows(milter:sql 'SELECT address FROM recipient', { { 'u@ours.test' } })
 end)
 
+-- smfi_delrcpt says no only where its text is empty, the right to remove was not
+-- negotiated (then the milter does not work with that MTA at all), or the MTA does
+-- not listen any more: so it has answered nobody, and the client sends again.
+t.test('the MTA dies between the commit and the removal of ours: committed, reported, and nothing else', function()
+  t.milter({ policy = t.accept_policy() }):kill() -- the file exists before the fault does
+  local milter = t.milter {
+    policy = policy [[
+kumo.on('get_listener_domain', function(domain)
+  if domain == 'ours.test' then return kumo.make_listener_domain { relay_to = true } end
+  if domain == 'local.test' then return kumo.make_listener_domain { leave_to_mta = true } end
+end)]],
+    env = { PENSTOCK_FAULT = 'custody.after-commit:1:stop' },
+  }
+  local mta = milter:connect { helo = 'x.test', queue_id = 'QGONE' }
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  t.eq(mta:rcpt '<u@ours.test>', 'continue')
+  t.eq(mta:rcpt '<v@local.test>', 'continue')
+  t.eq(mta:data(), 'continue')
+  t.eq(mta:content(t.plain), 'continue')
+  mta:eom_begin()
+  t.wait_for('the commit', function()
+    return (t.read('/proc/' .. milter.pid .. '/stat') or ''):match '%) T'
+  end)
+  mta:close()
+  milter:signal(18)
+  t.match(milter:line 'QGONE: the MTA could not be told to drop [^\n]*', 'u@ours%.test: deferred, what is queued may come twice')
+  t.rows(milter:sql 'SELECT address FROM recipient', { { 'u@ours.test' } })
+  -- The next connection has its own fate.
+  mta = milter:connect { helo = 'x.test' }
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  t.eq(mta:rcpt '<u@ours.test>', 'continue')
+  t.eq(mta:rcpt '<v@local.test>', 'continue')
+  t.eq(mta:message(t.plain), 'accept')
+  t.eq(#mta.changes, 1)
+end)
+
 t.test('unlisted domains stay with the MTA when the policy says so', function()
   local milter = t.milter {
     policy = policy([[

@@ -315,3 +315,26 @@ t.test('local submission is never refused at RCPT, only at end of message', func
   t.eq(mta:message(t.plain), '550 5.7.1 no')
   t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
 end)
+
+t.test('a recipient that is said again gets one copy; with another ORCPT it is another', function()
+  local milter = t.milter { policy = t.accept_policy() }
+  local mta = milter:connect { helo = 'x.test' }
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  for _, rcpt in ipairs {
+    { '<bob@example.com>' }, { '<carol@example.com>' }, { '<bob@example.com>' }, { 'bob@EXAMPLE.com' },
+    { '<@relay.test:bob@example.com.>' }, { '<Bob@example.com>' }, { '<bob@example.com>', 'ORCPT=rfc822;list@example.com' },
+    { '<bob@example.com>', 'ORCPT=rfc822;list@example.com' },
+  } do
+    t.eq(mta:rcpt(table.unpack(rcpt)), 'continue')
+  end
+  t.eq(mta:message(t.plain), 'discard')
+  t.rows(milter:sql 'SELECT address FROM recipient ORDER BY id', {
+    { 'bob@example.com' }, { 'carol@example.com' }, { 'Bob@example.com' }, { 'bob@example.com' },
+  })
+  t.eq(milter:ask('status').recipients, 4)
+  -- what the last transaction said is forgotten in the next
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  t.eq(mta:rcpt '<bob@example.com>', 'continue')
+  t.eq(mta:message(t.plain), 'discard')
+  t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 5 } })
+end)

@@ -92,6 +92,43 @@ function postfix.send(port, from, to, data, ms)
   return ok, why
 end
 
+-- A connection, step by step: session:say(LINE) is the last line of the reply, nil
+-- when there is none.  client: the address that Postfix is to take us for (it
+-- trusts 127.0.0.1 with XCLIENT where smtpd_authorized_xclient_hosts says so).
+local session = {}
+session.__index = session
+
+function postfix.session(port, client)
+  local self = setmetatable({ stream = sched.stream(sys.tcp_connect('127.0.0.1', port)) }, session)
+  t.match(self:say(), '^220')
+  if client then
+    t.match(self:say 'EHLO client.test', '^250')
+    t.match(self:say('XCLIENT NAME=[UNAVAILABLE] ADDR=' .. client), '^220')
+  end
+  t.match(self:say 'EHLO client.test', '^250')
+  return self
+end
+
+function session:say(line)
+  if line and not self.stream:write(line .. '\r\n', sys.now_ms() + 60000) then
+    return nil
+  end
+  return reply(self.stream, sys.now_ms() + 60000)
+end
+
+-- DATA and the content; the reply to the final dot, or to DATA.
+function session:data(text)
+  local r = self:say 'DATA'
+  if not r or not r:match '^354' then
+    return r
+  end
+  return self:say(text:gsub('\r\n%.', '\r\n..') .. '\r\n.')
+end
+
+function session:close()
+  self.stream:close()
+end
+
 -- Children of Postfix's master with this name.
 function postfix:pids(name)
   local _, out = t.run { 'ps', '-eo', 'pid=,ppid=,comm=' }
