@@ -26,6 +26,26 @@ static const struct param_set *find_set(const char *name)
 	return NULL;
 }
 
+static void add_set(struct buf *json, const struct param_set *set);
+
+/* The tables that stand in the value, or the forms that it may have. */
+static void add_inside(struct json_object *o, const struct param_spec *spec)
+{
+	const struct param_set *const one[] = {spec->set, NULL};
+	const struct param_set *const *inside = spec->forms ? spec->forms : one;
+
+	if (!*inside)
+		return;
+	json_key(o, "inside");
+	buf_addch(o->buf, '[');
+	for (size_t i = 0; inside[i]; i++) {
+		if (i)
+			buf_addch(o->buf, ',');
+		add_set(o->buf, inside[i]);
+	}
+	buf_addch(o->buf, ']');
+}
+
 static void add_spec(struct buf *json, const struct param_spec *spec)
 {
 	struct json_object o;
@@ -37,26 +57,33 @@ static void add_spec(struct buf *json, const struct param_spec *spec)
 	json_add_bool(&o, "ignored", spec->flags & PARAM_IGNORED);
 	json_add_string(&o, "default", spec->fallback);
 	json_add_string(&o, "help", spec->help);
+	add_inside(&o, spec);
+	json_close(&o);
+}
+
+static void add_set(struct buf *json, const struct param_set *set)
+{
+	struct json_object o;
+
+	json_open(&o, json);
+	json_add_string(&o, "name", set->name);
+	json_add_string(&o, "intro", set->intro);
+	json_key(&o, "parameters");
+	buf_addch(json, '[');
+	for (size_t i = 0; i < set->count; i++) {
+		if (i)
+			buf_addch(json, ',');
+		add_spec(json, &set->specs[i]);
+	}
+	buf_addch(json, ']');
 	json_close(&o);
 }
 
 static void print_json(struct cli *cli, const struct param_set *set)
 {
 	struct buf json = BUF_INIT;
-	struct json_object o;
 
-	json_open(&o, &json);
-	json_add_string(&o, "name", set->name);
-	json_add_string(&o, "intro", set->intro);
-	json_key(&o, "parameters");
-	buf_addch(&json, '[');
-	for (size_t i = 0; i < set->count; i++) {
-		if (i)
-			buf_addch(&json, ',');
-		add_spec(&json, &set->specs[i]);
-	}
-	buf_addch(&json, ']');
-	json_close(&o);
+	add_set(&json, set);
 	(void)fprintf(cli->out, "%s\n", buf_str(&json));
 	buf_release(&json);
 }

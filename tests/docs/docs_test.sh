@@ -103,6 +103,11 @@ members() {
 
 # ---- the policy: parameters, events, functions, methods ----
 
+# It has to notice: a page without one of them is no good.
+sed 's/include_recipients//g' "$scratch/penstock-policy.5" >"$scratch/without"
+if (has without parameter include_recipients; exit "$failed") >/dev/null; then
+	complain "docs_test: a parameter that is missing is not noticed"
+fi
 for set in $("$build/penstock" params | sed 's/ .*//'); do
 	has penstock-policy.5 constructor "$set"
 	# shellcheck disable=SC2046

@@ -6,9 +6,9 @@
 -- as well, without a milter.
 local t = require 'harness'
 
-local DEADLINE_MS = 1000
+local DEADLINE_MS = 800
 local SLACK_MS = t.sys.is_sanitized and 10000 or 1000
-local LANES = 4 -- escapes that run at the same time
+local LANES = 3 -- escapes that run at the same time
 
 -- Each is a body of a function(msg, c).  Most go on for ever; what may as well
 -- raise at once ends with an error then.
@@ -269,6 +269,16 @@ local function run(milter, numbers)
   return wrong, times
 end
 
+-- The 95th percentile of visits without anything else.
+local function unloaded(milter)
+  local times, left = {}, 120
+  all(visitors(milter, times, function()
+    left = left - 1
+    return left < 0
+  end), 60000)
+  return percentile(times, 0.95)
+end
+
 local function numbers_of(list)
   local out = {}
   for i, x in ipairs(list) do
@@ -280,30 +290,29 @@ end
 t.test('whatever a handler does, its client gets 4yz in time and the others do not notice', function()
   local dns = t.dns { ['silent.test'] = 'silence' }
   local milter = t.milter { policy = policy(dns) }
-  local quiet, left = {}, 120
-  all(visitors(milter, quiet, function()
-    left = left - 1
-    return left < 0
-  end), 60000)
-  local alone = percentile(quiet, 0.95)
-  local most = math.max(2 * alone, alone + 50)
-  local wrong, times = run(milter, numbers_of(escapes))
-  t.ok(milter:running(), 'the milter survives')
-  -- On a busy machine the clock of the test is late as well: those again.
-  for _ = 1, 2 do
-    if #wrong > 0 or percentile(times, 0.95) > most then
-      local again, more = run(milter, #wrong > 0 and numbers_of(wrong) or { 1, 2, 4, 24 })
-      wrong, times = again, more
+  local numbers, wrong, p95, most = numbers_of(escapes)
+  -- The clock of a test is late on a busy machine: what was out of time, and
+  -- what the others saw of it, is measured again, beside a new measure of what
+  -- the machine does without them.
+  for _ = 1, 3 do
+    local alone = unloaded(milter)
+    local times
+    most = math.max(2 * alone, alone + 50)
+    wrong, times = run(milter, numbers)
+    p95 = percentile(times, 0.95)
+    print(('# p95 of %d visits: %d ms alone, %d ms beside escapes'):format(#times, alone, p95))
+    t.ok(milter:running(), 'the milter survives')
+    if #wrong == 0 and p95 <= most then
+      break
     end
+    numbers = #wrong > 0 and numbers_of(wrong) or { 1, 4, 7, 24, 28, 66 }
   end
   local told = {}
   for i, w in ipairs(wrong) do
     told[i] = w[2]
   end
   t.eq(told, {})
-  local p95 = percentile(times, 0.95)
-  print(('# p95 of %d visits: %d ms alone, %d ms beside escapes'):format(#times, alone, p95))
-  t.ok(t.sys.is_sanitized or p95 <= most, ('p95 of others: %d ms, alone %d ms'):format(p95, alone))
+  t.ok(t.sys.is_sanitized or p95 <= most, ('p95 of others: %d ms, at most %d ms'):format(p95, most))
   -- Nothing was kept, and each is in the log by its event.
   t.rows(milter:sql "SELECT count(*) FROM recipient WHERE address <> 'visitor@d.test'", { { 0 } })
   local lines = 0
@@ -382,7 +391,7 @@ t.test('every event has its deadline, and what it was to decide is not decided i
   for i, e in ipairs(EVENTS) do
     t.match(said[i], e[3], e[1])
     t.ok(took[i] < 8000 + SLACK_MS, e[1] .. ': ' .. took[i] .. ' ms')
-    t.has(milter:output(), e[1] .. ': ')
+    milter:line('policy: ' .. e[1] .. ': ')
   end
   t.eq(whole_session(milter, '203.0.113.100'), 'discard')
   t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 1 } })

@@ -14,6 +14,7 @@ int main(void)
 	srunner_add_suite(runner, listener_suite());
 	srunner_add_suite(runner, listener_domain_suite());
 	srunner_add_suite(runner, log_config_suite());
+	srunner_add_suite(runner, malformed_suite());
 	srunner_add_suite(runner, queue_config_suite());
 	srunner_add_suite(runner, rate_suite());
 	srunner_add_suite(runner, relay_suite());

@@ -12,6 +12,7 @@ Suite *egress_source_suite(void);
 Suite *listener_suite(void);
 Suite *listener_domain_suite(void);
 Suite *log_config_suite(void);
+Suite *malformed_suite(void);
 Suite *param_suite(void);
 Suite *queue_config_suite(void);
 Suite *rate_suite(void);
