@@ -16,6 +16,10 @@ struct queue_name {
 	const char *routing_domain; /* NULL: absent */
 };
 
+/* New mail that waits for smtp_server_message_deferred_inject (policy language,
+ * 17.3); no event is asked how to treat it. */
+#define QUEUE_NAME_DEFERRED "deferred_smtp_inject.kumomta.internal"
+
 /* domain is lower-cased; NULL and "" parts are absent when composing. */
 void queue_name_compose(struct buf *out, const struct queue_name *parts);
 struct queue_name queue_name_parse(const char *text, struct arena *arena);

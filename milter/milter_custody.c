@@ -21,6 +21,7 @@
 #include "base/worker.h"
 #include "base/xalloc.h"
 #include "mail/line_endings.h"
+#include "mail/queue_name.h"
 #include "mail/trace_header.h"
 #include "milter/milter_event.h"
 #include "milter/milter_record.h"
@@ -299,7 +300,10 @@ static bool judge(struct ending *e, struct batch *b)
 
 	if (trace->received_header)
 		add_received(e, m);
-	if (!ask_about(e, name, m, NULL))
+	if (e->s->params.deferred_queue)
+		/* The router asks, and only then says which queue. */
+		meta_set_string(m->meta, "queue", QUEUE_NAME_DEFERRED);
+	else if (!ask_about(e, name, m, NULL))
 		return false;
 	if (m->recipients.count == 0) {
 		b->queue = "";

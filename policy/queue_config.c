@@ -382,3 +382,16 @@ const struct queue_config *queue_config_defaults(void)
 
 	return param_constant(&queue_config_params, NULL, &slot);
 }
+
+const struct queue_config *queue_config_deferred(void)
+{
+	static const void *_Atomic slot;
+	struct value_entry entries[] = {
+	    {"retry_interval", {.type = VALUE_INT, .i = 60}},
+	    {"max_age", {.type = VALUE_INT, .i = 7 * 86400}},
+	};
+	const struct value table = {
+	    .type = VALUE_MAP, .count = COUNT(entries), .entries = entries};
+
+	return param_constant(&queue_config_params, &table, &slot);
+}

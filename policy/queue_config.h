@@ -61,5 +61,8 @@ extern const struct param_enum_name refresh_strategy_names[];
 
 extern const struct param_set queue_config_params; /* make_queue_config */
 const struct queue_config *queue_config_defaults(void);
+/* Of the queue of new mail that waits for the router's part of the policy
+ * (policy language, 17.3). */
+const struct queue_config *queue_config_deferred(void);
 
 #endif

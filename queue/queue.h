@@ -176,6 +176,18 @@ enum queue_verdict_kind {
 	VERDICT_DEFERRED,  /* due again at due_at, attempts as given */
 	VERDICT_RETURNED,  /* as if never leased: no attempt, due_at as given */
 	VERDICT_HELD,      /* an operator must look */
+	VERDICT_MOVED,     /* goes on as `move` says, without attempts */
+};
+
+/* A message that goes on in another scheduled queue.  Sender, metadata, prefix
+ * and scheduling are taken from `message`; content and recipients where it says
+ * that they changed: then the new recipients are all in that queue, and the
+ * rows of the verdicts go. */
+struct queue_move {
+	int64_t message_id;
+	struct message *message;
+	const char *queue;
+	int64_t due_at; /* unix seconds */
 };
 
 struct queue_verdict {
@@ -186,6 +198,9 @@ struct queue_verdict {
 	const struct smtp_reply *reply;   /* NULL: keep the last one */
 	const char *source, *site, *peer; /* of the attempt; NULL: keep */
 	int64_t at;                       /* unix seconds */
+	/* VERDICT_MOVED: the same for all recipients of a message, one after
+	 * the other. */
+	const struct queue_move *move;
 };
 
 /* All of them and the injected messages in one transaction.  `durable`: synced

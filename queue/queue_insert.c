@@ -7,6 +7,7 @@
  * that it is complete, so a small message never waits for a large one for
  * longer than one such piece takes.
  */
+#include "queue/queue_insert.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/xalloc.h"
@@ -86,7 +87,7 @@ static bool insert_chunks(struct queue_conn *conn,
 	return true;
 }
 
-static bool insert_content(struct queue_conn *conn,
+bool queue_insert_content(struct queue_conn *conn,
     const struct content *content, int64_t refs, int64_t *id, struct err *err)
 {
 	int64_t size = content_facts(content)->size, written = 0;
@@ -172,7 +173,7 @@ static bool find_queue(
 	return queue_get_int(conn, stmt, id, err);
 }
 
-static bool get_queue(
+bool queue_insert_queue(
     struct queue_conn *conn, const char *name, int64_t *id, struct err *err)
 {
 	struct queue_name parts;
@@ -251,7 +252,7 @@ static bool insert_message_row(struct queue_conn *conn, const struct message *m,
 	return inserted;
 }
 
-static bool insert_recipient(struct queue_conn *conn, const struct message *m,
+bool queue_insert_recipient(struct queue_conn *conn, const struct message *m,
     const struct envelope_recipient *r, int64_t message, int64_t queue,
     int64_t due_at, struct err *err)
 {
@@ -283,13 +284,13 @@ static bool insert_message(struct queue_conn *conn, const struct message *m,
 	if (m->recipients.count == 0)
 		return err_set(err, ERR_PERM, "a message without recipients");
 	if (!message_queue_name(m, &name, err) ||
-	    !get_queue(conn, buf_str(&name), &queue, err) ||
+	    !queue_insert_queue(conn, buf_str(&name), &queue, err) ||
 	    !insert_message_row(
 		conn, m, intake, admitted_by, content, &message, err))
 		goto out;
 	for (size_t i = 0; i < m->recipients.count; i++)
-		if (!insert_recipient(conn, m, &m->recipients.items[i], message,
-			queue, due_at, err))
+		if (!queue_insert_recipient(conn, m, &m->recipients.items[i],
+			message, queue, due_at, err))
 			goto out;
 	inserted = true;
 out:
@@ -328,7 +329,7 @@ static bool content_of(struct queue_conn *conn,
 			return complete_content(
 			    conn, ids[i], count_sharing(intake, content), err);
 		}
-	return insert_content(
+	return queue_insert_content(
 	    conn, content, count_sharing(intake, content), &ids[i], err);
 }
 

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "mail/smtp_reply.h"
 #include "queue/queue_db.h"
+#include "queue/queue_insert.h"
 #include "queue/queue_writer.h"
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
     [VERDICT_DEFERRED] = {"deferred", SQL_SETTLE_DEFERRED, false},
     [VERDICT_RETURNED] = {NULL, SQL_SETTLE_RETURNED, false},
     [VERDICT_HELD] = {"held", SQL_SETTLE_HELD, false},
+    [VERDICT_MOVED] = {"moved", SQL_SETTLE_MOVED, true},
 };
 
 /* The last deferral of each queue; most batches have few queues. */
@@ -37,6 +39,8 @@ struct settling {
 		size_t count, size;
 	} said;
 	size_t gone;
+	const struct queue_move *move; /* the last one; its message is done */
+	int64_t move_queue;            /* 0: the message is gone */
 };
 
 static const char *reply_line(struct settling *s, const struct queue_verdict *v)
@@ -122,6 +126,26 @@ static bool settle_gone(struct settling *s, const struct queue_verdict *v,
 	return true;
 }
 
+static bool settle_moved(struct settling *s, const struct queue_verdict *v,
+    const char *reply, struct err *err)
+{
+	bool gone = false;
+
+	/* What the event says stands in the old rows. */
+	if (!write_event(s, v, reply, err))
+		return false;
+	if (s->move != v->move) {
+		if (!queue_move_message(s->conn, v->move, &s->move_queue, err))
+			return false;
+		s->move = v->move;
+	}
+	if (!queue_move_recipient(
+		s->conn, v->recipient_id, v->move, s->move_queue, &gone, err))
+		return false;
+	s->gone += gone;
+	return true;
+}
+
 static bool settle_stays(struct settling *s, const struct queue_verdict *v,
     const char *reply, struct err *err)
 {
@@ -175,9 +199,10 @@ static bool settle_all(struct settling *s, const struct queue_verdict *verdicts,
 	for (size_t i = 0; i < count; i++) {
 		const struct queue_verdict *v = &verdicts[i];
 		const char *reply = reply_line(s, v);
-		bool settled = kinds[v->kind].goes
-				   ? settle_gone(s, v, reply, err)
-				   : settle_stays(s, v, reply, err);
+		bool settled =
+		    v->kind == VERDICT_MOVED ? settle_moved(s, v, reply, err)
+		    : kinds[v->kind].goes    ? settle_gone(s, v, reply, err)
+					     : settle_stays(s, v, reply, err);
 
 		if (!settled)
 			return false;

@@ -97,7 +97,8 @@ void intake_unblock_maildirs(struct intake *in)
 		    LIST_ITEM(pos, struct scheduled_queue, link);
 
 		if (scheduled_queue_config(sq)->protocol.kind ==
-		    PROTOCOL_MAILDIR)
+			PROTOCOL_MAILDIR ||
+		    sq->inject)
 			intake_unblock(in, sq);
 	}
 }

@@ -35,7 +35,7 @@ void intake_set_state(
     struct intake *in, struct scheduled_queue *sq, enum sq_state state);
 void intake_runnable(struct intake *in, struct scheduled_queue *sq);
 void intake_unblock(struct intake *in, struct scheduled_queue *sq);
-/* Those blocked queues that deliver to maildirs. */
+/* Those blocked queues that deliver to maildirs, and the one of new mail. */
 void intake_unblock_maildirs(struct intake *in);
 /* One recipient's row is settled (or gone); the last one frees rm. */
 void intake_settled(struct intake *in, struct ready_message *rm);

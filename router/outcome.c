@@ -116,16 +116,21 @@ static struct outcome_batch *open_batch(struct outcomes *o)
 	return o->open;
 }
 
-static void add(struct outcomes *o, struct ready_message *rm,
-    const struct queue_verdict *verdict)
+static void count_unsettled(struct outcomes *o, size_t more)
 {
-	outcome_batch_add(open_batch(o), rm, verdict);
-	o->unsettled++;
+	o->unsettled += more;
 	if (o->unsettled >= ROUTER_UNSETTLED_MOST)
 		router_hold(
 		    o->r, HOLD_BACKLOG, "outcomes wait to be committed");
 	if (outcome_batch_count(o->open) >= BATCH_MOST)
 		outcomes_flush(o);
+}
+
+static void add(struct outcomes *o, struct ready_message *rm,
+    const struct queue_verdict *verdict)
+{
+	outcome_batch_add(open_batch(o), rm, verdict);
+	count_unsettled(o, 1);
 }
 
 /* ---- retries ---- */
@@ -462,6 +467,64 @@ void outcome_return_waiting(struct outcomes *o, struct ready_message *rm)
 void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
 {
 	settle_waiting(o, rm, VERDICT_DELIVERED);
+}
+
+static void write_move_record(struct outcomes *o,
+    const struct ready_message *rm, const struct message *m, const char *queue)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct log_record record = {
+	    .type = LOG_DEFERRED_INJECTION_REBIND,
+	    .id = rm->m.id,
+	    .sender = m->sender.address.email,
+	    .queue = queue,
+	    .size = message_size(m),
+	    .response = smtp_reply_make(
+		arena, 250, NULL, "rebound from %s to %s", rm->sq->name, queue),
+	    .event_ms = clock_unix_ms(),
+	    .created_ms = rm->m.created_ms,
+	    .reception_protocol = rm->m.reception_protocol,
+	    .meta = m->meta,
+	};
+
+	o->addresses.count = 0;
+	for (size_t i = 0; i < m->recipients.count; i++)
+		*ARRAY_ADD(&o->addresses) =
+		    m->recipients.items[i].address.email;
+	record.recipients = o->addresses.items;
+	record.recipient_count = o->addresses.count;
+	log_batch_add(outcome_batch_log(open_batch(o)), &record);
+}
+
+void outcome_move_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue)
+{
+	struct outcome_batch *batch = open_batch(o);
+	struct arena *arena = outcome_batch_arena(batch);
+	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
+	int64_t now = clock_unix();
+	bool goes = str_eq(queue, "null") || m->recipients.count == 0;
+	size_t count = rm->count;
+
+	*move = (struct queue_move){.message_id = rm->m.message_id,
+	    .message = m,
+	    .queue = arena_strdup(arena, queue),
+	    .due_at = m->due_at > now ? m->due_at : now};
+	write_move_record(o, rm, m, queue);
+	buf_reset(&o->line);
+	buf_addf(&o->line, "%s: rebound from %s to %s", rm->m.id, rm->sq->name,
+	    queue);
+	outcome_batch_line(batch, &o->line);
+	outcome_batch_keep_take(batch, m);
+	/* All verdicts of a message in one batch: its row is written once. */
+	rm->next = count;
+	for (size_t i = 0; i < count; i++)
+		outcome_batch_add(batch, rm,
+		    &(struct queue_verdict){.recipient_id = rm->info[i].row,
+			.kind = goes ? VERDICT_DELIVERED : VERDICT_MOVED,
+			.at = now,
+			.move = move});
+	count_unsettled(o, count);
 }
 
 void outcome_settle_early(

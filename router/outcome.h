@@ -55,6 +55,11 @@ void outcome_report_waiting(struct outcomes *o, struct ready_message *rm,
 void outcome_return_waiting(struct outcomes *o, struct ready_message *rm);
 /* The row goes without a record: the queue `null` (policy language, 10.5). */
 void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm);
+/* All recipients of rm, of which none is in a job, go on as `m` in the
+ * scheduled queue `queue`, or nowhere when that is `null`; record
+ * DeferredInjectionRebind. Takes the message. */
+void outcome_move_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue);
 /* The planted bug outcome.delete-before-reply. */
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job);

@@ -30,6 +30,10 @@ struct outcome_batch {
 		const char **items;
 		size_t count, size;
 	} lines;
+	struct {
+		struct message **items; /* of moves */
+		size_t count, size;
+	} kept;
 	const char *last_text;
 	size_t gone;
 	bool row_first; /* the planted bug outcome.record-after-row */
@@ -61,6 +65,9 @@ static void finish(struct outcome_batch *b)
 	ARRAY_FREE(&b->verdicts);
 	ARRAY_FREE(&b->messages);
 	ARRAY_FREE(&b->lines);
+	for (size_t i = 0; i < b->kept.count; i++)
+		message_unref(b->kept.items[i]);
+	ARRAY_FREE(&b->kept);
 	arena_unref(b->arena);
 	free(b);
 }
@@ -137,6 +144,11 @@ void outcome_batch_add(struct outcome_batch *b, struct ready_message *rm,
 {
 	*ARRAY_ADD(&b->verdicts) = *verdict;
 	*ARRAY_ADD(&b->messages) = rm;
+}
+
+void outcome_batch_keep_take(struct outcome_batch *b, struct message *m)
+{
+	*ARRAY_ADD(&b->kept) = m;
 }
 
 const char *outcome_batch_text(struct outcome_batch *b, const char *text)

@@ -23,6 +23,8 @@ struct log_batch *outcome_batch_log(struct outcome_batch *batch);
 /* rm loses one unsettled recipient when the verdict is committed. */
 void outcome_batch_add(struct outcome_batch *batch, struct ready_message *rm,
     const struct queue_verdict *verdict);
+/* Released with the batch. */
+void outcome_batch_keep_take(struct outcome_batch *batch, struct message *m);
 /* A copy that lives as long as the batch; the last text is remembered. */
 const char *outcome_batch_text(struct outcome_batch *batch, const char *text);
 /* A line for the operator.  They are said together, because waking the thread

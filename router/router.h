@@ -20,6 +20,7 @@
 #include "router/loop.h"
 
 struct egress;
+struct injections;
 struct intake;
 struct log_writer;
 struct maildirs;
@@ -110,6 +111,7 @@ struct router {
 	struct ready_queues *ready;
 	struct outcomes *outcomes;
 	struct maildirs *maildirs;
+	struct injections *injections;
 	struct message_loader *loader;
 	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */

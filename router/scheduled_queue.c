@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "router/deferred_injection.h"
 #include "router/destination.h"
 #include "router/egress.h"
 #include "router/intake.h"
@@ -38,6 +39,7 @@ struct scheduled_queue *scheduled_queue_new(
 	sq->name = arena_strdup(arena, name);
 	sq->parts = queue_name_parse(sq->name, arena);
 	sq->drop = str_eq(name, "null");
+	sq->inject = str_eq(name, QUEUE_NAME_DEFERRED);
 	sq->since = clock_now_ms();
 	return sq;
 }
@@ -78,6 +80,8 @@ bool scheduled_queue_can_go(const struct scheduled_queue *sq)
 const struct queue_config *scheduled_queue_config(
     const struct scheduled_queue *sq)
 {
+	if (sq->inject)
+		return queue_config_deferred();
 	return sq->config ? sq->config->record : queue_config_defaults();
 }
 
@@ -315,7 +319,7 @@ void scheduled_queue_prepare(struct scheduled_queue *sq)
 {
 	if (sq->state != SQ_PREPARING)
 		intake_set_state(sq->r->intake, sq, SQ_PREPARING);
-	if (sq->refusal.code || sq->drop) {
+	if (sq->refusal.code || sq->drop || sq->inject) {
 		intake_runnable(sq->r->intake, sq);
 		return;
 	}
@@ -353,6 +357,8 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq)
 
 	if (sq->refusal.code || sq->drop)
 		return REFUSALS_AT_ONCE;
+	if (sq->inject)
+		return injections_room(sq->r->injections, sq);
 	if (is_maildir(sq))
 		return maildirs_room(sq->r->maildirs, sq);
 	for (size_t i = 0; i < sq->route_count; i++) {
@@ -395,7 +401,7 @@ void scheduled_queue_reserve(
 
 void scheduled_queue_wait(struct scheduled_queue *sq)
 {
-	if (is_maildir(sq))
+	if (is_maildir(sq) || sq->inject)
 		return; /* maildirs_wake() looks through all that are blocked */
 	for (size_t i = 0; i < sq->route_count; i++)
 		if (sq->routes[i].rq)
@@ -440,6 +446,8 @@ void scheduled_queue_dispatch(
 	else if (sq->refusal.code)
 		outcome_report_waiting(
 		    o, rm, &sq->refusal, &(struct attempt){0});
+	else if (sq->inject)
+		injections_put(sq->r->injections, rm);
 	else if (is_maildir(sq))
 		maildirs_put(sq->r->maildirs, rm);
 	else

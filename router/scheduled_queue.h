@@ -67,6 +67,7 @@ struct scheduled_queue {
 	struct arena *refusal_arena;
 	struct smtp_reply refusal; /* code 0: none */
 	bool drop;      /* the queue `null`: mail goes, without a record */
+	bool inject;    /* new mail that the policy has not seen whole yet */
 	bool due_again; /* seen due while it was leasing */
 	size_t leased;  /* recipients that we hold */
 	size_t leased_messages;

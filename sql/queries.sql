@@ -131,6 +131,26 @@ UPDATE recipient
        last_site = coalesce(?8, last_site),
        last_peer = coalesce(?9, last_peer)
  WHERE id = ?1 RETURNING queue;
+-- name: settle_moved
+-- Into another scheduled queue, as if it had just come.
+UPDATE recipient
+   SET state = CASE state WHEN 1 THEN 0 ELSE state END,
+       queue = ?2, due_at = ?3, attempts = 0, crashes = 0
+ WHERE id = ?1;
+-- name: message_rewrite
+UPDATE message SET sender = ?2, scheduling = ?3, meta = ?4, prefix = ?5
+ WHERE id = ?1;
+-- name: message_set_content
+UPDATE message SET content = ?2 WHERE id = ?1;
+-- name: content_left_small
+-- As the trigger message_gone, for a message that gets another content.
+DELETE FROM content
+ WHERE id = (SELECT content FROM message WHERE id = ?1)
+   AND refs = 1 AND size <= 65536;
+-- name: content_left
+UPDATE content
+   SET refs = refs - 1, state = CASE WHEN refs > 1 THEN 1 ELSE 2 END
+ WHERE id = (SELECT content FROM message WHERE id = ?1);
 -- name: queue_said
 UPDATE queue SET last_reply_at = ?2, last_code = ?3, last_reply = ?4
  WHERE id = ?1;
