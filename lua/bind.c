@@ -30,6 +30,7 @@ void script_bind_open(lua_State *L)
 {
 	script_object_open(L);
 	bind_address_open(L);
+	bind_address_list_open(L);
 	bind_message_open(L);
 	bind_conn_meta_open(L);
 

@@ -42,6 +42,7 @@ void bind_missing_open(lua_State *L);  /* what is not supported, by name */
 /* Metatables and tables of their own. */
 void bind_sqlite_open(lua_State *L); /* require 'sqlite' */
 void bind_address_open(lua_State *L);
+void bind_address_list_open(lua_State *L);
 void bind_message_open(lua_State *L);
 void bind_headers_open(lua_State *L);  /* methods, into the table on top */
 void bind_report_open(lua_State *L);   /* the same */
@@ -58,6 +59,11 @@ const struct address *script_address_test(lua_State *L, int index);
 /* An EnvelopeAddress or text; a text is parsed into `arena`.  Raises. */
 struct address script_address_check(
     lua_State *L, int index, struct arena *arena);
+
+/* An object with the addresses of a field that is called `name`.  Raises. */
+struct header_field;
+void script_address_list_push(
+    lua_State *L, const char *name, const struct header_field *field);
 
 /* Handles on what a call brought along.  When the call ends script_handle_end
  * takes the thing away again: a handle that the policy kept says so. */

@@ -119,10 +119,21 @@ static struct buf *check_field(lua_State *L, int index)
 	return out;
 }
 
-static void refuse_encoding(lua_State *L)
+/* The value at 3, encoded when the argument at 4 says so. */
+static struct buf *check_value(lua_State *L, const char *name)
 {
-	if (lua_toboolean(L, 4))
-		luaL_error(L, "encoding of header values is not supported yet");
+	struct err err = {0};
+	const char *text;
+	struct buf *out;
+	size_t len;
+
+	if (!lua_toboolean(L, 4))
+		return check_field(L, 3);
+	text = luaL_checklstring(L, 3, &len);
+	out = script_box_buf(L);
+	if (!header_encode(name, text, len, out, &err))
+		script_raise(L, &err);
+	return out;
 }
 
 static int l_prepend_header(lua_State *L)
@@ -130,8 +141,7 @@ static int l_prepend_header(lua_State *L)
 	struct message *m = script_message_check(L, 1);
 	const char *name = check_name(L, 2);
 
-	refuse_encoding(L);
-	message_prepend_header(m, name, buf_str(check_field(L, 3)));
+	message_prepend_header(m, name, buf_str(check_value(L, name)));
 	return 0;
 }
 
@@ -154,8 +164,7 @@ static int l_append_header(lua_State *L)
 	struct err err = {0};
 	size_t len, at;
 
-	refuse_encoding(L);
-	value = check_field(L, 3);
+	value = check_value(L, name);
 	scratch = script_box_arena(L);
 	out = script_box_buf(L);
 	block = read_block(L, m, scratch, &len);
@@ -190,6 +199,40 @@ static int l_get_first_named_header_value(lua_State *L)
 	}
 	lua_pushnil(L);
 	return 1;
+}
+
+/* The addresses in the first field of that name, or nil. */
+static int push_addresses(lua_State *L, const char *name)
+{
+	struct message *m = script_message_check(L, 1);
+	struct arena *scratch = script_box_arena(L);
+	struct header_field field;
+	size_t len, pos = 0;
+	const char *block = read_block(L, m, scratch, &len);
+
+	while (header_next(block, len, &pos, &field)) {
+		if (!header_name_is(&field, name))
+			continue;
+		script_address_list_push(L, name, &field);
+		return 1;
+	}
+	lua_pushnil(L);
+	return 1;
+}
+
+static int l_get_address_header(lua_State *L)
+{
+	return push_addresses(L, luaL_checkstring(L, 2));
+}
+
+static int l_from_header(lua_State *L)
+{
+	return push_addresses(L, "From");
+}
+
+static int l_to_header(lua_State *L)
+{
+	return push_addresses(L, "To");
 }
 
 static int l_get_all_named_header_values(lua_State *L)
@@ -332,6 +375,9 @@ static const luaL_Reg methods[] = {
     {"get_first_named_header_value", l_get_first_named_header_value},
     {"get_all_named_header_values", l_get_all_named_header_values},
     {"get_all_headers", l_get_all_headers},
+    {"get_address_header", l_get_address_header},
+    {"from_header", l_from_header},
+    {"to_header", l_to_header},
     {"remove_all_named_headers", l_remove_all_named_headers},
     {"remove_x_headers", l_remove_x_headers},
     {"import_x_headers", l_import_x_headers},

@@ -308,10 +308,9 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-static const char *const missing[] = {"from_header", "to_header",
-    "get_address_header", "import_headers", "parse_mime", "append_text_plain",
-    "append_text_html", "check_fix_conformance", "dkim_verify", "arc_verify",
-    "arc_seal", "add_authentication_results"};
+static const char *const missing[] = {"import_headers", "parse_mime",
+    "append_text_plain", "append_text_html", "check_fix_conformance",
+    "dkim_verify", "arc_verify", "arc_seal", "add_authentication_results"};
 
 static int l_missing(lua_State *L)
 {

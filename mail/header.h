@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
 
 struct header_field {
 	const char *name;
@@ -25,5 +26,10 @@ bool header_next(
 bool header_name_is(const struct header_field *f, const char *name);
 /* Unfolded, trimmed, RFC 2047 words decoded to UTF-8. */
 char *header_decode(const struct header_field *f, struct arena *arena);
+/* Appends a value that header_decode() reads as `text`, for a field of this
+ * name: folded at 75 columns, encoded words where they are needed.  ERR_PERM
+ * when it is not UTF-8. */
+bool header_encode(const char *name, const char *text, size_t len,
+    struct buf *out, struct err *err) MUST_USE;
 
 #endif

@@ -108,6 +108,38 @@ static const struct {
 	"must be followed by a space"},
     {"nor by the name", "m:prepend_header('X: y\\r\\nZ', 'a')",
 	"not the name of a header field"},
+    {"an encoded value",
+	"m:prepend_header('X', 'caf\\u{e9}', true) "
+	"m:append_header('Y', 'plain', true) "
+	"return m:get_first_named_header_value 'X'",
+	"\"caf\303\251\"", "X: =?utf-8?q?caf=C3=A9?=\r\nReceived"},
+    {"an encoded value that is no text",
+	"m:prepend_header('X', 'caf\\xe9', true)", "the value is not UTF-8"},
+    {"a long value is folded",
+	"m:append_header('X', ('word '):rep(30) .. 'end', true) "
+	"return m:get_first_named_header_value 'X' == ('word '):rep(30) .. "
+	"'end'",
+	"true", " word\r\n word word"},
+    {"an address list",
+	"m:prepend_header('To', '\"B, C\" <b@x.test>, G: d@y.test;') "
+	"local to = m:to_header() return {tostring(to), #to.list, "
+	"to.list[2].entries[1].domain}",
+	"[\"[{\\\"address\\\":\\\"b@x.test\\\","},
+    {"a single address",
+	"m:prepend_header('From', 'Ann <ann@Example.com>') "
+	"local f = m:from_header() return {f.user, f.domain, f.email, f.name}",
+	"[\"ann\",\"Example.com\",\"ann@Example.com\",\"Ann\"]"},
+    {"a single address without a name",
+	"m:prepend_header('Sender', 'a@b.test') "
+	"return m:get_address_header('sender').name == nil",
+	"true"},
+    {"not a single address",
+	"m:prepend_header('From', 'a@x.test, b@y.test') "
+	"return m:from_header().user",
+	"user: there is not exactly one address"},
+    {"no such addresses", "return m:get_address_header 'Cc' == nil", "true"},
+    {"not addresses", "m:get_address_header 'Subject'",
+	"Subject: not a list of addresses: "},
     {"first value",
 	"return {m:get_first_named_header_value 'subject', "
 	"m:get_first_named_header_value 'X-TWO', "
@@ -137,7 +169,7 @@ static const struct {
 	"kumo.apply_supplemental_trace_header(m, {header_name='X-A'})", "null",
 	"X-A: eyJ"},
     {"hints", "m:save() return {m:shrink(), m:shrink_data()}", "[true,true]"},
-    {"not yet", "m:dkim_verify()", "message:dkim_sign is not supported yet"},
+    {"not yet", "m:dkim_verify()", "message:dkim_verify is not supported yet"},
     {"not at all", "return m.nothing == nil", "true"},
     {"a message of one's own",
 	"local o = kumo.make_message('a@b.example', {'c@d.example'}, "

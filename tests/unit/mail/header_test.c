@@ -67,11 +67,54 @@ START_TEST(values_are_decoded_or_left)
 }
 END_TEST
 
+static const char *const texts[] = {
+    "",
+    "plain",
+    "a =?utf-8?q?b?= c",
+    " blanks at the ends ",
+    "two  blanks",
+    "caf\u00e9",
+    "line\r\nend",
+    "\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc"
+    "\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc",
+    "a long text of plain words that is folded where a blank stands, and more "
+    "than once because it goes on and on and on and on until the end",
+    "averyveryveryveryveryveryveryveryveryveryveryveryveryveryverylongword_"
+    "of_more_than_75_columns and another",
+};
+
+START_TEST(what_is_encoded_is_decoded_to_the_same)
+{
+	struct arena *arena = arena_new(0);
+	struct buf out = BUF_INIT, raw = BUF_INIT;
+	struct err err = {0};
+	struct header_field f;
+	size_t column = strlen("Subject: ");
+
+	ck_assert(
+	    header_encode("Subject", texts[_i], strlen(texts[_i]), &out, &err));
+	for (const char *p = buf_str(&out); *p; p++) {
+		ck_assert(!(*p & 0x80));
+		column = *p == '\n' ? 0 : column + 1;
+		ck_assert(column <= 77 || !strchr(texts[_i], '\n'));
+	}
+	buf_addf(&raw, " %s", buf_str(&out));
+	f = (struct header_field){.value = raw.data, .value_len = raw.len};
+	ck_assert_str_eq(header_decode(&f, arena), texts[_i]);
+	ck_assert(!header_encode("Subject", "\xff", 1, &out, &err));
+	buf_release(&out);
+	buf_release(&raw);
+	arena_unref(arena);
+}
+END_TEST
+
 TCase *header_tests(void)
 {
 	TCase *tc = tcase_create("header");
 
 	tcase_add_test(tc, fields_are_read_as_they_stand);
 	tcase_add_loop_test(tc, values_are_decoded_or_left, 0, COUNT(values));
+	tcase_add_loop_test(
+	    tc, what_is_encoded_is_decoded_to_the_same, 0, COUNT(texts));
 	return tc;
 }

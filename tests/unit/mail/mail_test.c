@@ -5,11 +5,11 @@
 
 int main(void)
 {
-	static TCase *(*const cases[])(void) = {address_tests, content_tests,
-	    dkim_tests, dot_stuffing_tests, envelope_tests, header_tests,
-	    line_endings_tests, message_tests, meta_tests, mime_tests,
-	    queue_name_tests, report_tests, smtp_reply_tests,
-	    trace_header_tests};
+	static TCase *(*const cases[])(void) = {address_list_tests,
+	    address_tests, content_tests, dkim_tests, dot_stuffing_tests,
+	    envelope_tests, header_tests, line_endings_tests, message_tests,
+	    meta_tests, mime_tests, queue_name_tests, report_tests,
+	    smtp_reply_tests, trace_header_tests};
 	Suite *suite = suite_create("mail");
 	SRunner *runner;
 	int failed;

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+TCase *address_list_tests(void);
 TCase *address_tests(void);
 TCase *content_tests(void);
 TCase *dkim_tests(void);
