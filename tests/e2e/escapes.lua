@@ -382,6 +382,9 @@ t.test('every event has its deadline, and what it was to decide is not decided i
   local said, took, tasks = {}, {}, {}
   for i = 1, #EVENTS do
     tasks[i] = function()
+      -- libmilter can forget to wake a thread for the second of two sessions
+      -- that come at the same moment.
+      t.sched.pass(60 * i)
       local began = t.sys.now_ms()
       said[i] = whole_session(milter, '203.0.113.' .. i)
       took[i] = t.sys.now_ms() - began
