@@ -161,12 +161,23 @@ function rig.postfix(ctx, milter, relay, settings)
   return p
 end
 
--- A sink of Postfix's own, which counts.
-function rig.sink(ctx)
-  local s = { ip = '127.0.0.1', port = tonumber(must(ctx, TOOL, 'port')) }
-  s.process = daemons.spawn(ctx, { 'stdbuf', '-o0', 'smtp-sink', '-c', '-u', 'nobody', s.ip .. ':' .. s.port, '1000' })
+-- What takes the mail and counts it: Postfix's own smtp-sink; with `our` one of ours,
+-- which takes thousands of connections ('plain') or speaks STARTTLS ('tls').
+-- listen: where, default 127.0.0.1.
+function rig.sink(ctx, our, listen)
+  local s = { ip = listen or '127.0.0.1', port = tonumber(must(ctx, TOOL, 'port')) }
+  local command = { 'stdbuf', '-o0', 'smtp-sink', '-c', '-u', 'nobody', s.ip .. ':' .. s.port, '1000' }
+  if our then
+    command = { daemons.program 'sink', s.ip, tostring(s.port) }
+  end
+  if our == 'tls' then
+    must(ctx, 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=sink.test', '-days', '2',
+      '-keyout', ctx.dir .. '/sink.key', '-out', ctx.dir .. '/sink.crt')
+    command[4] = daemons.write_file(ctx.dir .. '/sink.pem', read(ctx.dir .. '/sink.key') .. read(ctx.dir .. '/sink.crt'))
+  end
+  s.process = daemons.spawn(ctx, command)
   daemons.wait_for('the sink', 10000, function()
-    local fd = sys.tcp_connect(s.ip, s.port)
+    local fd = sys.tcp_connect('127.0.0.1', s.port)
     if fd then
       sys.close(fd)
     end

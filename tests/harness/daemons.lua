@@ -9,8 +9,8 @@ local SIGKILL, SIGTERM, SIGUSR1, SIGCONT = 9, 15, 10, 18
 -- A program of ours: PENSTOCK_BIN=DIR wins over the build tree.
 function daemons.program(name)
   local bin = os.getenv 'PENSTOCK_BIN'
-  if name == 'enqueue' then
-    return TOP_BUILDDIR .. '/tests/tools/enqueue'
+  if name == 'enqueue' or name == 'sink' then
+    return TOP_BUILDDIR .. '/tests/tools/' .. name
   end
   return (bin and bin ~= '' and bin or TOP_BUILDDIR) .. '/' .. name
 end
