@@ -255,6 +255,86 @@ t.test('domain_relay_from: the client matches the CIDR list and the sending doma
   t.match(send(outside, 'a@send.example.com', 'c@any.where.test'), '^550 5%.7%.1 ')
 end)
 
+-- A report of another server, to one of our domains.
+local function report(to, type, part)
+  return ([[
+From: postmaster@far.test
+To: %s
+Subject: a report
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=%s; boundary="=b"
+
+--=b
+Content-Type: text/plain
+
+Something happened.
+
+--=b
+Content-Type: message/%s
+
+%s
+--=b--
+]]):format(to, type, type, part)
+end
+
+-- RFC 3464
+local function bounce(to)
+  return report(to, 'delivery-status', [[
+Reporting-MTA: dns; mx.far.test
+
+Final-Recipient: rfc822; bob@far.test
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user
+]])
+end
+
+-- RFC 5965
+local function complaint(to)
+  return report(to, 'feedback-report', 'Feedback-Type: abuse\nUser-Agent: Far/1.0\nVersion: 1\n')
+end
+
+for _, case in ipairs {
+  { 'domain_log_oob.lua', 'bounce.example.com', bounce, 'OOB', complaint },
+  { 'domain_log_arf.lua', 'fbl.example.com', complaint, 'Feedback', bounce },
+} do
+  local seed, domain, ours, kind, other = table.unpack(case)
+  t.test(seed .. ': the report, addressed to this domain, is accepted and logged to the delivery logs', function()
+    local milter = t.milter { policy = policy(seed) }
+    local mta = milter:connect { helo = 'far.test' }
+    local to = 'x@' .. domain
+    t.eq({ send(mta, '', to, ours(to)) }, { 'continue', 'discard' })
+    local r = t.log(milter, kind)
+    if kind == 'OOB' then
+      t.eq({ r.sender, r.recipient, r.response.code }, { to, 'bob@far.test', 550 })
+    else
+      t.eq({ r.recipient, r.feedback_report.feedback_type, r.feedback_report.user_agent }, { to, 'abuse', 'Far/1.0' })
+    end
+    t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 0 } }, 'nobody has allowed to relay it')
+    -- if it is a report, of this kind, and for this domain
+    local _, verdict = send(mta, '', to, t.plain)
+    t.match(verdict, '^550 5%.7%.1 ')
+    _, verdict = send(mta, '', to, other(to))
+    t.match(verdict, '^550 5%.7%.1 ')
+    t.match(send(mta, '', 'x@example.com', ours 'x@example.com'), '^550 5%.7%.1 ')
+    t.eq(#milter:records(kind), 1)
+    t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 0 } })
+  end)
+end
+
+t.test('log_oob and log_arf default to false', function()
+  local milter = t.milter {
+    policy = ([[
+kumo.on('pre_init', function() %s end)
+kumo.on('get_listener_domain', function() return kumo.make_listener_domain { relay_to = true } end)]]):format(t.local_logs()),
+  }
+  for _, text in ipairs { bounce 'x@example.com', complaint 'x@example.com' } do
+    t.eq({ send(milter:connect { helo = 'x.test' }, '', 'x@example.com', text) }, { 'continue', 'discard' })
+  end
+  t.eq(#milter:records 'OOB' + #milter:records 'Feedback', 0)
+  t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 2 } })
+end)
+
 -- ---- make_egress_source ----
 
 -- The seed's sources in a pool, everything to the sink.
@@ -563,4 +643,58 @@ t.test('queue_maildir: a failure to write is retried after about a minute, not o
   os.remove(t.dir() .. '/kumo-maildir')
   router:advance(95)
   t.log(router, 'Delivery')
+end)
+
+-- `failed`, a global that the page does not set: true while the file is there.
+local FAILED = [[
+setmetatable(_G, { __index = function(_, name)
+  if name ~= 'failed' then return nil end
+  local f = io.open('%s/failed')
+  return f and f:close()
+end })]]
+
+t.test('queue_webhook: its connection has the message, and what it returns is logged', function()
+  local router = t.router { policy = policy('queue_webhook.lua', { before = FAILED:format(t.dir()) }) }
+  router:enqueue { to = 'hook@webhook', data = 'Subject: for the hook\r\n\r\nHello.\r\n' }
+  local r = t.log(router, 'Delivery')
+  t.eq(r.response.content, 'OK')
+  t.eq(r.response.code, 200)
+  t.has(router:output():gsub('\r', ''), 'Subject: for the hook\n\nHello.\n')
+  t.rows(router:sql 'SELECT count(*) FROM recipient', { { 0 } })
+end)
+
+t.test('queue_webhook: 400 codes will be retried later', function()
+  t.write('failed', '')
+  local router = t.router { policy = policy('queue_webhook.lua', { before = FAILED:format(t.dir()) }) }
+  router:enqueue { to = 'hook@webhook' }
+  t.log(router, 'TransientFailure', { code = 400, content = 'failed for some reason' })
+  t.wait_for('the row', function()
+    return router:sql('SELECT state FROM recipient')[1][1] == 0
+  end)
+  os.remove(t.dir() .. '/failed')
+  router:advance '21 mins'
+  t.eq(t.log(router, 'Delivery').response.content, 'OK')
+end)
+
+t.test('queue_webhook: any name will do for the event, which knows domain, tenant and campaign', function()
+  local router = t.router { policy = policy 'queue_webhook_filled.lua' }
+  router:enqueue { to = 'bob@webhook', meta = { tenant = 'acme', campaign = 'spring' } }
+  t.eq(t.log(router, 'Delivery', { recipient = 'bob@webhook' }).response.content, 'kept for webhook acme spring')
+  router:stop() -- a connection is for all that waits for this domain
+  router = t.router {}
+  router:enqueue { to = 'carol@webhook' }
+  t.eq(t.log(router, 'Delivery', { recipient = 'carol@webhook' }).response.content, 'kept for webhook nil nil')
+end)
+
+t.test('queue_webhook: 500 codes are a permanent failure, and no further attempts are made', function()
+  local router = t.router { policy = policy 'queue_webhook_filled.lua' }
+  router:enqueue { to = 'reject-500@webhook' }
+  t.log(router, 'Bounce', { code = 500, content = 'failed for some reason' })
+  router:enqueue { to = 'reject-450@webhook' }
+  t.log(router, 'TransientFailure', { code = 450 })
+  t.wait_for('the rows', function()
+    local rows = router:sql 'SELECT address, state FROM recipient'
+    return #rows == 1 and rows[1][1] == 'reject-450@webhook' and rows[1][2] == 0
+  end)
+  t.eq(#router:records 'Bounce', 1)
 end)

@@ -147,9 +147,10 @@ static const char *const seeds[] = {"dynamic_via_flat", "dynamic_toml_flat",
     "source_address", "source_ehlo_domain", "source_ha_proxy",
     "domain_relay_to", "domain_authenticated", "domain_by_user",
     "domain_log_oob", "domain_log_arf", "domain_relay_from", "queue_smart_host",
-    "queue_maildir", "queue_webhook", "dynamic_signature_filled",
-    "dynamic_static_filled", "dynamic_json_filled", "dynamic_memoize_filled",
-    "source_ehlo_domain_filled", "source_ha_proxy_filled"};
+    "queue_maildir", "queue_webhook", "queue_webhook_filled",
+    "dynamic_signature_filled", "dynamic_static_filled", "dynamic_json_filled",
+    "dynamic_memoize_filled", "source_ehlo_domain_filled",
+    "source_ha_proxy_filled"};
 
 START_TEST(a_seed_loads)
 {
