@@ -156,6 +156,14 @@ t.test('case 75-78: the domain is lower case, empty for <> and postmaster, brack
   t.eq(domains, { '', 'example.com', 'sender.test', '[10.0.0.1]' })
 end)
 
+t.test('case 77: bare postmaster is asked about as the empty domain', function()
+  local milter = t.milter { policy = policy(RECORD_CALLS:format(t.dir())) }
+  local mta = milter:connect { helo = 'x.test' }
+  t.eq(mta:mail '<a@sender.test>', 'continue')
+  t.eq(mta:rcpt '<postmaster>', 'continue')
+  t.eq(t.read(t.dir() .. '/calls'), '[sender.test|0.0.0.0:25][|0.0.0.0:25]')
+end)
+
 t.test('case 76: <> may be allowed by relay_from of the empty domain', function()
   local milter = t.milter {
     policy = policy [[
@@ -190,8 +198,11 @@ t.test('case 39, 81: the listener argument is the text of the owning listener', 
 kumo.on('get_listener_domain', function(domain, listener)
   if listener == '10.0.0.1:25' then return kumo.make_listener_domain { relay_to = true } end
 end)]]
-  local milter = t.milter { policy = policy(body, "listen = '10.0.0.1:25', relay_hosts = {}") }
+  local milter = t.milter {
+    policy = policy(body, "listen = '10.0.0.1:25', relay_hosts = {} }  kumo.start_esmtp_listener { listen = '10.0.0.2:25', relay_hosts = {}"),
+  }
   t.eq(send(milter:connect { helo = 'x.test' }, 'a@b.test', 'c@d.test')[2], 'continue')
+  t.match(send(milter:connect { helo = 'x.test', local_ip = '10.0.0.2' }, 'a@b.test', 'c@d.test')[2], '^550 5%.7%.1 ')
 end)
 
 t.test('a local part that a server behind us could route is refused to strangers', function()

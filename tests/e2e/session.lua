@@ -226,7 +226,14 @@ local META = {
   null = { queue = 'null' }, number = { tenant = 5 },
 }
 kumo.on('smtp_server_message_received', function(msg)
-  for k, v in pairs(META[msg:recipient().user] or {}) do msg:set_meta(k, v) end
+  local user = msg:recipient().user
+  for k, v in pairs(META[user] or {}) do msg:set_meta(k, v) end
+  if user == 'number' then
+    local ok, why = pcall(msg.queue_name, msg)
+    kumo.log_info('queue_name:', ok, why)
+  else
+    msg:set_meta('x_name', msg:queue_name())
+  end
 end)]],
   }
   local mta = milter:connect { helo = 'x.test' }
@@ -236,8 +243,12 @@ end)]],
   t.rows(milter:sql 'SELECT q.name FROM recipient r JOIN queue q ON q.id = r.queue ORDER BY r.id', {
     { 'c:t@d.example' }, { 'c:@d.example' }, { 't@d.example!r.example' }, { 'abc' }, { 'd.example' },
   })
-  t.log(milter, 'Reception', { queue = 'null' })
+  t.rows(milter:sql [[SELECT count(*) FROM message m JOIN recipient r ON r.message = m.id JOIN queue q ON q.id = r.queue
+    WHERE json_extract(m.meta, '$.x_name') IS NOT q.name]], { { 0 } }, 'msg:queue_name() is the name of the queue')
+  t.log(milter, 'Reception', { queue = 'null', recipient = 'null@D.EXAMPLE', code = 250 })
   t.match(transaction(mta, { 'number@d.example' }), '^421 4%.3%.0 ')
+  t.has(milter:output(), 'queue_name: false')
+  t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 5 } })
 end)
 
 t.test('case 107: prepend_header and append_header', function()
@@ -257,39 +268,141 @@ end)]],
   t.has(out:gsub('\r', ''), '\nSubject: hello\nX-T: v\n\nHello.\n')
 end)
 
-t.test('case 32-35, 45: via and peer blocks', function()
+-- Says the hostname, or another key, of each connection.
+local function parameters(listener, dynamic, key)
+  return t.milter {
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function()
+  kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = {}, %s }
+  %s
+end)
+kumo.on('smtp_server_get_dynamic_parameters', function(listener, c) %s end)
+kumo.on('smtp_server_mail_from', function(s, c)
+  local out = {}
+  for _, key in ipairs { '%s' } do out[#out + 1] = tostring(c:get_meta(key)) end
+  kumo.reject(550, '5.7.1 ' .. table.concat(out, ' '))
+end)
+]]):format(listener, t.local_logs(), dynamic or '', key or 'hostname'),
+  }
+end
+
+local function said(milter, o)
+  o = o or {}
+  o.helo = 'x.test'
+  local mta = milter:connect(o)
+  local reply = mta:mail '<a@b.test>'
+  mta:quit()
+  return (reply:gsub('^550 5%.7%.1 ', ''))
+end
+
+t.test('case 32: via blocks of the dynamic parameters', function()
+  local milter = parameters("hostname = 'own'",
+    "return { via = { ['10.0.0.1'] = { hostname = 'one' }, ['10.0.0.2'] = { hostname = 'two' } } }")
+  t.eq(said(milter, { local_ip = '10.0.0.1' }), 'one')
+  t.eq(said(milter, { local_ip = '10.0.0.2' }), 'two')
+  t.eq(said(milter, { local_ip = '10.0.0.3' }), 'own')
+end)
+
+t.test('case 33: dynamic parameters come last, over static blocks', function()
+  local milter = parameters("hostname = 'st', via = { ['10.0.0.1'] = { hostname = 'v' } }",
+    "if c:get_meta 'received_from' ~= '203.0.113.1:40000' then return { hostname = 'dyn' } end")
+  t.eq(said(milter), 'dyn')
+  t.eq(said(milter, { ip = '203.0.113.1' }), 'v')
+end)
+
+t.test('case 34: via beats peer', function()
+  local milter = parameters("hostname = 'a', banner = 'a', peer = { ['203.0.113.9'] = { hostname = 'p' } }, "
+    .. "via = { ['10.0.0.1'] = { hostname = 'v' } }")
+  t.eq(said(milter), 'v')
+  t.eq(said(milter, { local_ip = '10.0.0.2' }), 'p')
+  t.eq(said(milter, { local_ip = '10.0.0.2', ip = '203.0.113.1' }), 'a')
+end)
+
+t.test('case 35: blocks nest', function()
+  local milter = parameters "hostname = 'a', peer = { ['203.0.113.9'] = { via = { ['10.0.0.1'] = { hostname = 'pv' } } } }"
+  t.eq(said(milter), 'pv')
+  t.eq(said(milter, { local_ip = '10.0.0.2' }), 'a')
+  t.eq(said(milter, { ip = '203.0.113.1' }), 'a')
+end)
+
+t.test('case 36: meta is merged key by key', function()
+  local milter = parameters("meta = { k = 'base', only = 'b' }, peer = { ['203.0.113.9'] = { meta = { k = 'peer' } } }",
+    '', "k', 'only")
+  t.eq(said(milter), 'peer b')
+  t.eq(said(milter, { ip = '203.0.113.1' }), 'base b')
+end)
+
+t.test('case 37: the longest prefix applies alone, whatever the order of the table', function()
+  local milter = parameters([[peer = {
+  ['0.0.0.0/0'] = { meta = { w = 'wide' } }, ['203.0.113.0/24'] = { meta = { n = 'narrow' } } }]], '', "n', 'w")
+  for _ = 1, 20 do
+    t.eq(said(milter), 'narrow nil')
+  end
+  t.eq(said(milter, { ip = '198.51.100.1' }), 'nil wide')
+  -- Each load makes the table anew, in an order of its own.
+  for _ = 1, 10 do
+    t.ok(milter:reload().ok)
+    t.eq(said(milter), 'narrow nil')
+  end
+end)
+
+t.test('case 45: relay_hosts of a via block are for that address', function()
   local milter = t.milter {
     policy = ([[
 local kumo = require 'kumo'
 kumo.on('init', function()
   kumo.start_esmtp_listener {
-    listen = '0.0.0.0:25', relay_hosts = {}, hostname = 'a',
-    peer = { ['198.51.100.0/24'] = { hostname = 'p' } },
-    via = { ['10.0.0.2'] = { hostname = 'v', relay_hosts = { '203.0.113.9' } } },
+    listen = '0.0.0.0:25', relay_hosts = {}, via = { ['10.0.0.2'] = { relay_hosts = { '203.0.113.9' } } } }
+  %s
+end)]]):format(t.local_logs()),
   }
+  local function rcpt(o)
+    o.helo = 'x.test'
+    local mta = milter:connect(o)
+    t.eq(mta:mail '<a@b.test>', 'continue')
+    return mta:rcpt '<c@d.test>'
+  end
+  t.eq(rcpt { local_ip = '10.0.0.2' }, 'continue')
+  t.match(rcpt { local_ip = '10.0.0.1' }, '^550 5%.7%.1 ')
+  t.match(rcpt { local_ip = '10.0.0.2', ip = '203.0.113.8' }, '^550 5%.7%.1 ')
+end)
+
+t.test('case 39: the listener argument and received_via, with and without a listener, IPv4 and IPv6', function()
+  local function both(listeners)
+    return t.milter {
+      policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function()
+  %s
   %s
 end)
-kumo.on('smtp_server_get_dynamic_parameters', function(listener, c)
-  if c:get_meta('received_via') == '10.0.0.4:25' then return { hostname = 'dyn' } end
-end)
-kumo.on('smtp_server_mail_from', function(s, c) kumo.reject(550, '5.7.1 ' .. c:get_meta 'hostname') end)
-]]):format(t.local_logs()),
-  }
-  for _, case in ipairs {
-    { { local_ip = '10.0.0.1' }, 'a' }, { { local_ip = '10.0.0.2' }, 'v' },
-    { { ip = '198.51.100.7' }, 'p' }, { { ip = '198.51.100.7', local_ip = '10.0.0.2' }, 'v' },
-    { { local_ip = '10.0.0.4' }, 'dyn' },
-  } do
-    case[1].helo = 'x.test'
-    t.eq(milter:connect(case[1]):mail '<a@b.test>', '550 5.7.1 ' .. case[2])
+kumo.on('smtp_server_get_dynamic_parameters', function(listener, c) c:set_meta('x_listener', listener) end)
+kumo.on('smtp_server_mail_from', function(s, c)
+  kumo.reject(550, '5.7.1 ' .. c:get_meta 'x_listener' .. ' ' .. c:get_meta 'received_via')
+end)]]):format(listeners, t.local_logs()),
+    }
   end
+  local milter = both "kumo.start_esmtp_listener { listen = '0.0.0.0:25' }  kumo.start_esmtp_listener { listen = '[::]:25' }"
+  local ipv6 = { ip = '2001:db8::9', local_ip = 'IPv6:2001:db8::1' }
+  t.eq(said(milter), '0.0.0.0:25 10.0.0.1:25')
+  t.eq(said(milter, ipv6), '[::]:25 [2001:db8::1]:25')
+  milter:kill()
+  milter = both ''
+  t.eq(said(milter), '10.0.0.1:25 10.0.0.1:25')
+  t.eq(said(milter, ipv6), '[2001:db8::1]:25 [2001:db8::1]:25')
 end)
 
 t.test('case 40, 41, 43: dynamic parameters that are wrong refuse the connection', function()
   local milter = t.milter {
     policy = policy [[
+kumo.on('smtp_server_connection_accepted', function(c)
+  local from = c:get_meta 'received_from'
+  if not from:find '^203.0.113.[56]:' then error 'called' end
+end)
 kumo.on('smtp_server_get_dynamic_parameters', function(listener, c)
   local from = c:get_meta 'received_from'
+  if from:find '^203.0.113.6:' then return nil end
   if from:find '^203.0.113.1:' then return 'x' end
   if from:find '^203.0.113.2:' then return { listen = '0.0.0.0:26' } end
   if from:find '^203.0.113.3:' then return { max_connections = 5 } end
@@ -300,7 +413,11 @@ end)]],
     t.match(milter:connect({ ip = '203.0.113.' .. i }).connected, want)
   end
   t.eq(milter:connect({ ip = '203.0.113.5' }).connected, 'continue')
+  t.eq(milter:connect({ ip = '203.0.113.6' }).connected, 'continue')
   t.log(milter, 'Rejection', { code = 421, content = 'busy' })
+  t.has(milter:output(), 'listen')
+  t.has(milter:output(), 'max_connections')
+  t.lacks(milter:output(), 'called')
 end)
 
 t.test('local submission is never refused at RCPT, only at end of message', function()
