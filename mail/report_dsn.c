@@ -223,5 +223,8 @@ struct smtp_reply dsn_reply(const struct dsn_recipient *r, struct arena *arena)
 			p++;
 		reply.text = p;
 	}
+	if (strlen(reply.text) > SMTP_REPLY_TEXT_MAX)
+		reply.text =
+		    arena_strndup(arena, reply.text, SMTP_REPLY_TEXT_MAX);
 	return reply;
 }

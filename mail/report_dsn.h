@@ -48,7 +48,7 @@ struct value dsn_value(
     const struct dsn *dsn, const struct report *report, struct arena *arena);
 
 /* Of one recipient group: who was meant, and the answer as in a log record
- * (policy language, 8.3). */
+ * (policy language, 8.3); its text is cut at SMTP_REPLY_TEXT_MAX. */
 const char *dsn_blames(const struct dsn_recipient *r);
 struct smtp_reply dsn_reply(const struct dsn_recipient *r, struct arena *arena);
 
