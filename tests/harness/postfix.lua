@@ -13,9 +13,15 @@ local function must(...)
   return (out:gsub('%s+$', ''))
 end
 
+function postfix.free_port()
+  return tonumber(must(TOOL, 'port'))
+end
+
 -- milter: a daemon of t.milter, or nil.  settings: more lines for main.cf.
-function postfix.start(milter, settings)
-  local self = { dir = t.dir() .. '/postfix', port = tonumber(must(TOOL, 'port')) }
+-- o: name (of a second one), port.
+function postfix.start(milter, settings, o)
+  o = o or {}
+  local self = { dir = t.dir() .. '/' .. (o.name or 'postfix'), port = o.port or postfix.free_port() }
   local path = milter and milter.socket:match '^unix:(.*)' or ''
   must(TOOL, 'make', self.dir, tostring(self.port), path, table.unpack(settings or {}))
   t.at_end(function()
