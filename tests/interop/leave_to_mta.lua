@@ -463,3 +463,47 @@ for _, choice in ipairs { 'queue', 'leave_to_mta', 'refuse' } do
     })[choice])
   end)
 end
+
+t.test('mail made on this machine: nobody but they themselves learns of the Bcc recipients', function()
+  local r = rig { submission = 'queue' }
+  t.write('local.eml', [[
+From: man@local.test
+To: bob@ours.test
+Cc: news@local.test
+Bcc: secret@ours.test, games@local.test
+Subject: blind
+
+from this machine
+]])
+  local status, out = t.run({ 'sendmail', '-C', r.mta.dir .. '/etc', '-f', 'man@local.test', '-t' }, { input = t.dir() .. '/local.eml' })
+  t.eq(status, 0, out)
+  t.wait_for('custody', function()
+    return #r.ours:messages() >= 2
+  end, 30000)
+  t.eq(boxes_and_copies(r, 'blind'), { { ['bob@ours.test'] = 1, ['secret@ours.test'] = 1 }, { news = 1, games = 1 }, {} })
+  local _, _, _, texts = arrived(r, 'blind')
+  for _, m in ipairs(r.ours:messages()) do
+    texts[#texts + 1] = m.data
+  end
+  t.eq(#texts, 4)
+  for _, text in ipairs(texts) do
+    t.lacks(text, 'Bcc')
+    -- Each mailbox knows its own name.
+    local rest = text:gsub('%-To: [^\n]*', ''):gsub('for <[^\n]*', '')
+    t.lacks(rest, 'secret')
+    t.lacks(rest, 'games')
+  end
+end)
+
+t.test('400 recipients of both kinds in one message', function()
+  local r = rig {}
+  local list, want = {}, {}
+  for i = 1, 200 do
+    list[#list + 1] = ('<u%d@ours.test>'):format(i)
+    list[#list + 1] = ('<news+%d@local.test>'):format(i)
+    want[('u%d@ours.test'):format(i)] = 1
+  end
+  local replies = send(r, 'many', list)
+  t.match(replies[#replies], '^250')
+  t.eq(boxes_and_copies(r, 'many'), { want, { news = 200 }, {} })
+end)

@@ -98,7 +98,7 @@ t.test('a signed message with every awkward byte, and 40 MB of it, arrives as it
   local small = table.concat({
     'From: Ann <ann@x.test>', 'To: bob@ours.test', 'Subject:  folded', '\tsubject with  spaces   ',
     'X-Empty:', 'X-Tab:\tvalue', 'x-lower:no space', 'X-Trail: spaces at the end   ', 'Date: Sat, 21 Nov 2026 03:24:00 +0000',
-    'Message-ID: <1@x.test>', 'Content-Type: text/plain; charset=utf-8', 'Content-Transfer-Encoding: 8bit', '',
+    'Message-ID: <1@x.test>', 'Bcc: carol@ours.test', 'Return-Path: <ann@x.test>', 'Content-Length: 5', 'Content-Type: text/plain; charset=utf-8', 'Content-Transfer-Encoding: 8bit', '',
     'Grüße', '.', '..two', '.dot', '', ('z'):rep(990), 'trailing space ', '\ttab\t', '', '',
   }, '\r\n')
   local big = small .. ('QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n'):rep(42 * 1024 * 1024 // 78)
