@@ -112,12 +112,16 @@ struct session_facts {
 	struct ip_addr peer_ip;
 	uint16_t peer_port;
 	char source_address[ENDPOINT_TEXT]; /* ours; "" before connect */
+	/* Through which it went; NULL: none. */
+	const struct proxy *proxy;
 	/* NULL: none */
 	const char *tls_cipher, *tls_version, *tls_peer_subject;
 	bool tls_verified; /* chain and name */
 	/* SESSION_NO_HOST: source_address is not an address of this machine;
 	 * that, and nothing else, is why. */
 	bool source_unplumbed;
+	/* SESSION_NO_HOST: nothing but the proxy failed. */
+	bool proxy_failed;
 };
 
 enum session_end {

@@ -40,32 +40,65 @@ void smtp_route_failed(struct smtp_route *r, const char *why)
 	    c->path ? c->path : ip_port_print(where, &c->ip, c->port), why);
 }
 
-/* A proxy that we cannot speak to must not be left out silently: the mail would
- * leave from the wrong address. */
-static bool wants_proxy(const struct egress_source *source)
+/* That between us and the current candidate. */
+static const struct proxy *proxy_of(const struct smtp_route *r)
 {
-	return (source->ha_proxy_server && source->ha_proxy_source_address) ||
-	       (source->socks5_proxy_server &&
-		   source->socks5_proxy_source_address);
+	return current(r)->path ? NULL : r->plan->proxy;
+}
+
+void smtp_route_proxy_failed(struct smtp_route *r, const char *why)
+{
+	const struct proxy *proxy = proxy_of(r);
+	char from[IP_TEXT], text[512];
+
+	(void)snprintf(text, sizeof text, "source %s: %s %s, asked for %s: %s",
+	    r->plan->source->name,
+	    proxy->kind == PROXY_HAPROXY ? "HAProxy" : "SOCKS5 proxy",
+	    proxy->name, ip_print(from, &proxy->source), why);
+	r->proxy_failed++;
+	smtp_route_failed(r, text);
+}
+
+bool smtp_route_has_proxy(const struct smtp_route *r)
+{
+	return proxy_of(r) != NULL;
 }
 
 static bool connect_to(
     struct smtp_route *r, const struct candidate *c, struct smtp_wire *wire)
 {
 	const struct egress_source *source = r->plan->source;
+	const struct proxy *proxy = proxy_of(r);
 	bool unplumbed = false;
 	struct err err = {0};
+	char text[IP_TEXT];
 
-	if (source && wants_proxy(source)) {
-		smtp_route_failed(r, "proxies are not supported yet");
+	if (proxy && proxy->source.family != c->ip.family &&
+	    !ip_is_any(&proxy->source)) {
+		(void)err_set(&err, ERR_TEMP,
+		    "the proxy's source address %s is not of the address "
+		    "family of the host",
+		    ip_print(text, &proxy->source));
+		smtp_route_failed(r, err.text);
 		return false;
 	}
 	if (smtp_wire_connect(wire, c, source ? source->source_address : NULL,
-		&unplumbed, &err))
+		proxy, &unplumbed, &err))
 		return true;
 	r->unplumbed += unplumbed;
-	smtp_route_failed(r, err.text);
+	if (proxy && !unplumbed)
+		smtp_route_proxy_failed(r, err.text);
+	else
+		smtp_route_failed(r, err.text);
 	return false;
+}
+
+/* What records say of our side. */
+static void set_source(const struct smtp_route *r, struct session_facts *facts)
+{
+	facts->proxy = proxy_of(r);
+	if (facts->proxy)
+		ip_port_print(facts->source_address, &facts->proxy->source, 0);
 }
 
 bool smtp_route_connect(
@@ -79,6 +112,7 @@ bool smtp_route_connect(
 		facts->peer_name = c->name;
 		facts->peer_ip = c->ip;
 		facts->peer_port = c->port;
+		set_source(r, facts);
 		return true;
 	}
 	return false;
@@ -89,9 +123,12 @@ const char *smtp_route_reasons(const struct smtp_route *r)
 	return r->reasons.len ? r->reasons.data : "no host to try";
 }
 
-bool smtp_route_unplumbed(const struct smtp_route *r)
+void smtp_route_give_up(const struct smtp_route *r, struct session_facts *facts)
 {
-	return r->failed && r->unplumbed == r->failed;
+	facts->source_unplumbed = r->failed && r->unplumbed == r->failed;
+	facts->proxy_failed = r->failed && r->proxy_failed == r->failed;
+	if (r->at && r->proxy_failed)
+		set_source(r, facts);
 }
 
 void smtp_route_again(struct smtp_route *r)

@@ -14,7 +14,7 @@ struct smtp_route {
 	const struct delivery_plan *plan;
 	size_t at;          /* the one after the current */
 	struct buf reasons; /* bounded */
-	size_t failed, unplumbed;
+	size_t failed, unplumbed, proxy_failed;
 	bool tls_broken; /* opportunistic candidates are spoken to in clear */
 };
 
@@ -32,9 +32,13 @@ void smtp_route_again(struct smtp_route *r);
 const struct candidate *smtp_route_candidate(const struct smtp_route *r);
 /* How the current candidate is spoken to. */
 enum tls_mode smtp_route_tls(const struct smtp_route *r);
-/* All reasons, and whether each was that our source is not plumbed. */
+/* The proxy is no use: our side's fault, and the reason says so. */
+void smtp_route_proxy_failed(struct smtp_route *r, const char *why);
+bool smtp_route_has_proxy(const struct smtp_route *r);
+/* All reasons; and whose fault each of them was. */
 const char *smtp_route_reasons(const struct smtp_route *r);
-bool smtp_route_unplumbed(const struct smtp_route *r);
+void smtp_route_give_up(
+    const struct smtp_route *r, struct session_facts *facts);
 /* What the current candidate's certificate must be like.  The name is that of
  * the candidate, of a literal the address; in `arena`. */
 void smtp_route_request(

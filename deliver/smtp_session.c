@@ -53,6 +53,7 @@ struct smtp_session {
 	bool greeted;       /* some candidate was ready once */
 	bool made_progress; /* on this connection a job ended well */
 	bool hurt;          /* and one did not, because of the connection */
+	bool reached;       /* the host was, and not only a proxy before it */
 
 	struct work now;
 	struct delivery_job *ahead; /* fetched early, not begun */
@@ -135,7 +136,7 @@ static void no_host(struct smtp_session *s)
 	struct smtp_reply reply = {
 	    .code = 400, .text = smtp_route_reasons(&s->route)};
 
-	s->facts.source_unplumbed = smtp_route_unplumbed(&s->route);
+	smtp_route_give_up(&s->route, &s->facts);
 	finish(s, s->greeted ? SESSION_LOST : SESSION_NO_HOST, &reply);
 }
 
@@ -144,7 +145,7 @@ static void forget_connection(struct smtp_session *s)
 	smtp_wire_close(s->wire);
 	s->tls = (struct tls_facts){0};
 	s->facts = (struct session_facts){0};
-	s->idle = s->made_progress = s->hurt = false;
+	s->idle = s->made_progress = s->hurt = s->reached = false;
 	s->deliveries = 0;
 	s->connect_deadline = 0;
 }
@@ -161,9 +162,19 @@ static void try_candidates(struct smtp_session *s)
 	set_timer(s);
 }
 
+/* A proxy that stays silent, closes or refuses is our own trouble. */
+static bool is_proxy_at_fault(const struct smtp_session *s)
+{
+	return smtp_route_has_proxy(&s->route) && !s->reached &&
+	       !smtp_wire_host_at_fault(s->wire);
+}
+
 static void candidate_failed(struct smtp_session *s, const char *why)
 {
-	smtp_route_failed(&s->route, why);
+	if (is_proxy_at_fault(s))
+		smtp_route_proxy_failed(&s->route, why);
+	else
+		smtp_route_failed(&s->route, why);
 	smtp_wire_flush(s->wire); /* a QUIT, as far as it goes */
 	try_candidates(s);
 }
@@ -437,7 +448,10 @@ static void on_connected(void *ctx)
 	struct smtp_session *s = ctx;
 	struct err err = {0};
 
-	smtp_wire_local(s->wire, s->facts.source_address);
+	/* HAProxy says nothing of its own: the host's first byte does. */
+	s->reached = !s->facts.proxy || s->facts.proxy->kind != PROXY_HAPROXY;
+	if (!s->facts.proxy)
+		smtp_wire_local(s->wire, s->facts.source_address);
 	if (!smtp_route_candidate(&s->route)->implicit_tls)
 		converse(s, false);
 	else if (!shake_hands(s, false, &err))
@@ -454,6 +468,7 @@ static void on_bytes(void *ctx, const char *data, size_t len)
 
 	if (s->ended)
 		return;
+	s->reached = true;
 	do {
 		step = smtp_engine_hear(s->engine, data, len, &used);
 		data += used;

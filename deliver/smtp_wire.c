@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "deliver/deliver.h"
+#include "deliver/smtp_proxy.h"
 
 #define READ_SIZE 16384
 #define COMPACT_AT 65536
@@ -33,6 +34,10 @@ struct smtp_wire {
 	int fd; /* -1: closed, or the bufferevent's */
 	struct event *readable, *writable;
 	bool connecting, blocked, write_failed;
+	const struct proxy *proxy; /* NULL: none, or it has let us through */
+	const struct candidate *to;
+	struct proxy_talk talk;
+	bool host_at_fault;
 	struct buf out;
 	size_t out_at; /* of `out`, what the socket has taken */
 	struct bufferevent *bev;
@@ -78,6 +83,7 @@ void smtp_wire_close(struct smtp_wire *w)
 	close_fd(&w->fd);
 	close_fd(&w->spare_fd);
 	w->connecting = w->blocked = w->write_failed = w->handshaking = false;
+	w->proxy = NULL;
 	buf_release(&w->out);
 	w->out_at = 0;
 }
@@ -163,6 +169,43 @@ void smtp_wire_flush(struct smtp_wire *w)
 	}
 }
 
+/* ---- a proxy ---- */
+
+bool smtp_wire_host_at_fault(const struct smtp_wire *w)
+{
+	return w->host_at_fault;
+}
+
+static void proxy_said(struct smtp_wire *w, enum proxy_step step)
+{
+	switch (step) {
+	case PROXY_MORE:
+		smtp_wire_flush(w);
+		break;
+	case PROXY_DONE:
+		w->proxy = NULL;
+		smtp_wire_flush(w);
+		w->ops->connected(w->ctx);
+		break;
+	case PROXY_FAILED:
+		w->host_at_fault = w->talk.host_at_fault;
+		lost(w, w->talk.why);
+		break;
+	}
+}
+
+/* The host may speak in the same packet in which the proxy says that it is
+ * there. */
+static void heard_proxy(struct smtp_wire *w, const char *data, size_t len)
+{
+	int fd = w->fd;
+	size_t used;
+
+	proxy_said(w, proxy_talk_hear(&w->talk, data, len, &used, &w->out));
+	if (used < len && w->fd == fd && !w->proxy)
+		w->ops->bytes(w->ctx, data + used, len - used);
+}
+
 /* ---- clear text ---- */
 
 static void on_readable(evutil_socket_t fd, short what, void *ctx)
@@ -172,7 +215,9 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	ssize_t n = recv(fd, data, sizeof data, MSG_DONTWAIT);
 
 	(void)what;
-	if (n > 0)
+	if (n > 0 && w->proxy)
+		heard_proxy(w, data, (size_t)n);
+	else if (n > 0)
 		w->ops->bytes(w->ctx, data, (size_t)n);
 	else if (n == 0)
 		lost(w, "the peer closed the connection");
@@ -196,12 +241,17 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 		}
 		w->connecting = false;
 		(void)event_add(w->readable, NULL);
-		w->ops->connected(w->ctx);
+		if (w->proxy)
+			proxy_said(w, proxy_talk_start(
+					  &w->talk, w->proxy, w->to, &w->out));
+		else
+			w->ops->connected(w->ctx);
 		return;
 	}
 	w->blocked = false;
 	flush_socket(w);
-	w->ops->moved(w->ctx);
+	if (!w->proxy)
+		w->ops->moved(w->ctx);
 }
 
 static void watch_socket(struct smtp_wire *w)
@@ -242,28 +292,32 @@ static bool bind_source(int fd, const struct ip_addr *source, int family,
 	return err_errno(err, ERR_TEMP, "source address %s: bind", text);
 }
 
-static socklen_t peer_sockaddr(
-    const struct candidate *to, struct sockaddr_storage *ss)
+static socklen_t sockaddr_of(const struct ip_addr *ip, uint16_t port,
+    const char *path, struct sockaddr_storage *ss)
 {
 	struct sockaddr_un *un = (void *)ss;
 
-	if (!to->path)
-		return ip_to_sockaddr(&to->ip, to->port, ss);
+	if (!path)
+		return ip_to_sockaddr(ip, port, ss);
 	*un = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (!str_copy(un->sun_path, sizeof un->sun_path, to->path))
+	if (!str_copy(un->sun_path, sizeof un->sun_path, path))
 		return 0;
 	return sizeof *un;
 }
 
 bool smtp_wire_connect(struct smtp_wire *w, const struct candidate *to,
-    const struct ip_addr *source, bool *unplumbed, struct err *err)
+    const struct ip_addr *source, const struct proxy *proxy, bool *unplumbed,
+    struct err *err)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = peer_sockaddr(to, &ss);
+	socklen_t len =
+	    proxy ? sockaddr_of(&proxy->ip, proxy->port, proxy->path, &ss)
+		  : sockaddr_of(&to->ip, to->port, to->path, &ss);
+	bool is_unix = proxy ? proxy->path != NULL : to->path != NULL;
 	int on = 1;
 
 	invariant(w->fd < 0 && !w->bev);
-	*unplumbed = false;
+	*unplumbed = w->host_at_fault = false;
 	if (!len)
 		return err_set(
 		    err, ERR_TEMP, "the path is too long for a socket");
@@ -271,11 +325,11 @@ bool smtp_wire_connect(struct smtp_wire *w, const struct candidate *to,
 	    socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (w->fd < 0)
 		return err_errno(err, ERR_TEMP, "socket");
-	if (!to->path)
+	if (!is_unix)
 		(void)setsockopt(
 		    w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (source && !to->path &&
-	    !bind_source(w->fd, source, to->ip.family, unplumbed, err))
+	if (source && !is_unix &&
+	    !bind_source(w->fd, source, ss.ss_family, unplumbed, err))
 		goto fail;
 	if (connect(w->fd, (struct sockaddr *)&ss, len) < 0 &&
 	    errno != EINPROGRESS) {
@@ -283,6 +337,8 @@ bool smtp_wire_connect(struct smtp_wire *w, const struct candidate *to,
 		goto fail;
 	}
 	w->connecting = true;
+	w->proxy = proxy;
+	w->to = to;
 	watch_socket(w);
 	(void)event_add(w->writable, NULL);
 	return true;

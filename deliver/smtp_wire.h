@@ -18,6 +18,7 @@
 
 struct candidate;
 struct event_base;
+struct proxy;
 struct smtp_wire;
 
 struct smtp_wire_ops {
@@ -35,10 +36,15 @@ struct smtp_wire *smtp_wire_new(struct event_base *base,
     const struct smtp_wire_ops *ops, void *ctx) MUST_USE;
 void smtp_wire_free(struct smtp_wire *wire);
 
-/* From `source` (NULL: the kernel chooses) to the candidate.  False: at once, a
- * reason; *unplumbed: the source is not an address of this machine. */
+/* From `source` (NULL: the kernel chooses) to the candidate, through `proxy`
+ * (NULL: directly), which outlives the connection.  False: at once, a reason;
+ * *unplumbed: the source is not an address of this machine. */
 bool smtp_wire_connect(struct smtp_wire *wire, const struct candidate *to,
-    const struct ip_addr *source, bool *unplumbed, struct err *err) MUST_USE;
+    const struct ip_addr *source, const struct proxy *proxy, bool *unplumbed,
+    struct err *err) MUST_USE;
+/* After lost() and before the next connection: the proxy did its part, and says
+ * that the host did not. */
+bool smtp_wire_host_at_fault(const struct smtp_wire *wire);
 /* "10.0.0.1:4711", "" for a unix socket. */
 void smtp_wire_local(const struct smtp_wire *wire, char out[ENDPOINT_TEXT]);
 struct buf *smtp_wire_out(struct smtp_wire *wire);

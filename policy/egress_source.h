@@ -16,6 +16,14 @@
 #include "base/duration.h"
 #include "base/ip.h"
 #include "policy/param.h"
+#include "policy/rate.h"
+
+/* When a source is left alone, and for how long. */
+struct source_suspension {
+	uint64_t given[2];
+	const struct rate *trigger; /* NULL: at the first failure */
+	struct duration duration;
+};
 
 struct egress_source {
 	uint64_t given[2];
@@ -29,8 +37,9 @@ struct egress_source {
 	const struct ip_addr *socks5_proxy_source_address;
 	const char *socks5_proxy_username;
 	const struct value *socks5_proxy_password;
-	const struct value *suspend_when_unplumbed;
-	const struct value *suspend_when_proxy_unhealthy;
+	/* duration 0: never */
+	struct source_suspension suspend_when_unplumbed;
+	struct source_suspension suspend_when_proxy_unhealthy;
 	struct duration ttl;
 };
 

@@ -215,6 +215,11 @@ static void write_record(struct outcomes *o, enum log_type type,
 	}
 	if (facts && facts->source_address[0])
 		record.source_address = facts->source_address;
+	if (facts && facts->proxy) {
+		record.source_proxy_server = facts->proxy->name;
+		record.source_proxy_protocol =
+		    facts->proxy->kind == PROXY_HAPROXY ? "haproxy" : "socks5";
+	}
 	if (o->r->log_meta && rm->m.meta_json) {
 		meta = meta_parse_json(
 		    rm->m.meta_json, strlen(rm->m.meta_json), NULL);

@@ -120,6 +120,10 @@ static bool make_texts(struct making *m)
 	if (m->proxy && m->keys[KEY_SOCKS] && source->socks5_proxy_username) {
 		m->proxy->username = source->socks5_proxy_username;
 		m->proxy->password = key_text(m, KEY_SOCKS);
+		if (strlen(m->proxy->password) > 255)
+			return err_set(&m->err, ERR_CONFIG,
+			    "socks5_proxy_password: longer than 255 bytes "
+			    "(RFC 1929)");
 	}
 	means->proxy = m->proxy;
 	return true;

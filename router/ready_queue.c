@@ -21,6 +21,7 @@
 #include "router/ready_queues.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
+#include "router/source_health.h"
 
 /* What is held and opened for a host until somebody there answers. */
 #define UNPROVEN_READY 4
@@ -128,11 +129,16 @@ void ready_queue_is_known(struct ready_queue *rq)
 
 /* ---- the path ---- */
 
-static void give_back_excess(struct ready_queue *rq)
+bool ready_queue_suspended(const struct ready_queue *rq)
 {
-	size_t most = (size_t)ready_queue_path(rq)->max_ready;
+	const struct egress_source *source = rq->source->record;
 
-	/* Leased before the path was known. */
+	return source_health_suspended(rq->r->health, source->name);
+}
+
+/* All that wait beyond the first `most`, to be leased again. */
+static void give_back(struct ready_queue *rq, size_t most)
+{
 	while (rq->waiting_count > most) {
 		struct ready_message *rm =
 		    LIST_ITEM(rq->waiting.prev, struct ready_message, link);
@@ -164,7 +170,8 @@ static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 				     : router_until(clock_now_ms(),
 					   path->refresh_interval.ms);
 		if (first)
-			give_back_excess(rq);
+			/* Leased before the path was known. */
+			give_back(rq, (size_t)path->max_ready);
 	} else {
 		rq->path_until = clock_now_ms() + 10000;
 		if (!rq->path) {
@@ -252,6 +259,8 @@ void ready_queue_run(struct loop_deferred *d)
 	if (!rq->known && rq->first_push &&
 	    clock_now_ms() - rq->first_push >= UNKNOWN_MS)
 		ready_queue_is_known(rq);
+	if (ready_queue_suspended(rq))
+		give_back(rq, 0);
 	if (rq->waiting_count > 0 && !router_may_start(rq->r)) {
 		ready_queues_hold(rq->owner, rq);
 	} else if (rq->waiting_count > 0 && have_path(rq) &&
@@ -359,11 +368,17 @@ void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
 	struct arena *arena;
 	struct smtp_reply all;
 
-	rq->failures++;
+	/* What is our own fault says nothing about the hosts. */
+	if (!facts->source_unplumbed && !facts->proxy_failed)
+		rq->failures++;
 	rq->proven = false;
 	ready_queue_is_known(rq);
 	if (rq->waiting_count > 0)
 		fail_first(rq, reply, facts, session_id);
+	if ((facts->source_unplumbed || facts->proxy_failed) &&
+	    source_health_failed(rq->r->health, rq->source->record,
+		facts->source_unplumbed ? SOURCE_UNPLUMBED : SOURCE_PROXY))
+		give_back(rq, 0);
 	if (rq->failures > path->consecutive_connection_failures_before_delay &&
 	    rq->waiting_count > 0) {
 		arena = arena_new(0);

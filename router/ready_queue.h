@@ -68,6 +68,8 @@ void ready_queue_is_known(struct ready_queue *rq);
 /* Room for more than a few: leasing has a cost per turn. */
 bool ready_queue_worth_filling(const struct ready_queue *rq);
 void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take);
+/* Its source is left alone (source_health.h): nothing may be put into it. */
+bool ready_queue_suspended(const struct ready_queue *rq);
 /* Wakes route's scheduled queue when it is worth filling. */
 void ready_queue_wait(struct ready_queue *rq, struct route *route);
 void ready_queue_push(struct ready_queue *rq, struct ready_message *rm);

@@ -26,6 +26,7 @@
 #include "router/outcome.h"
 #include "router/queue_thread.h"
 #include "router/ready_queues.h"
+#include "router/source_health.h"
 
 #define STOP_MS 30000
 #define RECOVER_MS 5000
@@ -211,6 +212,7 @@ bool router_start(struct router *r, struct err *err)
 		return false;
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
+	r->health = source_health_new();
 	r->ready = ready_queues_new(r);
 	r->outcomes = outcomes_new(r);
 	r->maildirs = maildirs_new(r);
@@ -231,6 +233,7 @@ void router_end(struct router *r)
 	intake_free(r->intake);
 	ready_queues_free(r->ready);
 	egress_free(r->egress);
+	source_health_free(r->health);
 	outcomes_free(r->outcomes);
 	loop_timer_free(r->second);
 }

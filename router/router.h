@@ -32,6 +32,7 @@ struct ready_queues;
 struct reloader;
 struct resolver;
 struct script_policy;
+struct source_health;
 struct tls_client;
 struct control;
 
@@ -108,6 +109,7 @@ struct router {
 	struct list policy_calls_waiting;
 	struct intake *intake;
 	struct egress *egress;
+	struct source_health *health;
 	struct ready_queues *ready;
 	struct outcomes *outcomes;
 	struct maildirs *maildirs;

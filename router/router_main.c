@@ -333,8 +333,7 @@ static void start(struct router *r, const struct settings *s)
 	script_use_forwarder(s->router.resolver);
 	if (!script_policy_load(&r->policy, &policy, &err))
 		give_up("policy", &err);
-	policy_setup_warn(
-	    script_policy_setup(r->policy), s->router.queue_path);
+	policy_setup_warn(script_policy_setup(r->policy), s->router.queue_path);
 	if (!queue_open(&r->queue, &queue, &err))
 		give_up("queue", &err);
 	start_log(r);

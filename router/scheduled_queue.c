@@ -353,7 +353,7 @@ static size_t pool_weight(const struct scheduled_queue *sq, size_t i)
 size_t scheduled_queue_room(const struct scheduled_queue *sq)
 {
 	size_t room = 0, weights = 0;
-	bool worth_it = false;
+	bool worth_it = false, healthy = false;
 
 	if (sq->refusal.code || sq->drop)
 		return REFUSALS_AT_ONCE;
@@ -364,19 +364,23 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq)
 	for (size_t i = 0; i < sq->route_count; i++) {
 		const struct ready_queue *rq = sq->routes[i].rq;
 
-		if (!rq)
+		if (!rq || ready_queue_suspended(rq))
 			continue;
+		healthy = true;
 		room += ready_queue_room(rq);
 		worth_it = worth_it || ready_queue_worth_filling(rq);
 		weights += pool_weight(sq, i);
 	}
+	/* They get their answer in dispatch_smtp(). */
+	if (!healthy)
+		return REFUSALS_AT_ONCE;
 	if (!worth_it)
 		return 0;
 	for (size_t i = 0; i < sq->route_count; i++) {
 		const struct ready_queue *rq = sq->routes[i].rq;
 		size_t most;
 
-		if (!rq || rq->known)
+		if (!rq || rq->known || ready_queue_suspended(rq))
 			continue;
 		most = ready_queue_room(rq) * weights / pool_weight(sq, i);
 		room = room < most ? room : most;
@@ -416,6 +420,24 @@ void scheduled_queue_unwait(struct scheduled_queue *sq)
 
 /* ---- dispatching ---- */
 
+static bool is_healthy(const struct route *route)
+{
+	return route->rq && !ready_queue_suspended(route->rq);
+}
+
+/* Policy language, 10.6: the attempt counts, with the usual backoff. */
+static void suspended(struct scheduled_queue *sq, struct ready_message *rm)
+{
+	struct arena *arena = arena_new(0);
+	const struct egress_pool *pool = egress_choice_pool(sq->choice);
+	struct smtp_reply reply = smtp_reply_make(arena, 451, "4.4.4",
+	    "all sources of the egress pool %s are suspended", pool->name);
+
+	outcome_report_waiting(
+	    sq->r->outcomes, rm, &reply, &(struct attempt){.pool = pool->name});
+	arena_unref(arena);
+}
+
 static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 {
 	const struct egress_pool *pool = egress_choice_pool(sq->choice);
@@ -423,14 +445,18 @@ static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 	int chosen;
 
 	for (size_t i = 0; i < sq->route_count; i++)
-		sq->usable[i] =
-		    sq->routes[i].rq && ready_queue_room(sq->routes[i].rq) > 0;
+		sq->usable[i] = is_healthy(&sq->routes[i]) &&
+				ready_queue_room(sq->routes[i].rq) > 0;
 	chosen = egress_pool_pick(pool, turn, sq->usable);
 	if (chosen < 0) {
 		/* Others were faster; it is leased, so let it wait there. */
 		for (size_t i = 0; i < sq->route_count; i++)
-			sq->usable[i] = sq->routes[i].rq != NULL;
+			sq->usable[i] = is_healthy(&sq->routes[i]);
 		chosen = egress_pool_pick(pool, turn, sq->usable);
+	}
+	if (chosen < 0) {
+		suspended(sq, rm);
+		return;
 	}
 	invariant(chosen >= 0 && (size_t)chosen < sq->route_count);
 	ready_queue_push(sq->routes[chosen].rq, rm);

@@ -170,6 +170,10 @@ function t.smtp_sink(o)
   return require('smtp_sink').new(o)
 end
 
+function t.proxy(o)
+  return require('proxy').new(o)
+end
+
 function t.dns(zone, o)
   return require('dns_stub').new(zone, o)
 end

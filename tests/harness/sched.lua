@@ -126,6 +126,10 @@ end
 function stream:fill(deadline)
   while true do
     local data, want
+    if not self.fd then -- closed meanwhile, by another task
+      self.eof = true
+      return false
+    end
     if self.tls then
       data, want = self.tls:read()
       if data == false then

@@ -1,0 +1,208 @@
+-- Where mail comes from: proxies, and sources that are left alone for a while.
+local t = require 'harness'
+
+local function ha(p, source)
+  return ("ha_proxy_server = '%s', ha_proxy_source_address = '%s'"):format(p.address, source or '127.0.0.3')
+end
+
+local function socks(p, source, more)
+  return ("socks5_proxy_server = '%s', socks5_proxy_source_address = '%s', %s"):format(
+    p.address, source or '127.0.0.3', more or '')
+end
+
+t.test('case 122: without a pool the source is unspecified, and nobody is asked for it', function()
+  local sink = t.smtp_sink {}
+  local router = t.router {
+    policy = t.smart_host(sink, {
+      extra = [[
+kumo.on('get_egress_pool', function(name) error('the pool ' .. name .. ' was asked for') end)
+kumo.on('get_egress_source', function(name) error('the source ' .. name .. ' was asked for') end)]],
+    }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  local r = t.log(router, 'Delivery')
+  t.eq({ r.egress_pool, r.egress_source }, { 'unspecified', 'unspecified' })
+  t.match(r.site, '^unspecified%->')
+  t.lacks(router:output(), 'was asked for')
+end)
+
+t.test('case 129: HAProxy is told source and host, and the host sees the source', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+  local router = t.router { policy = t.smart_host(sink, { source = ha(p) }) }
+  router:enqueue { to = 'bob@example.com' }
+  local r = t.log(router, 'Delivery')
+  t.eq(p.asked[1], { source = '127.0.0.3', to = '127.0.0.1', port = sink.port })
+  t.eq(sink:messages()[1].peer, '127.0.0.3')
+  t.eq(r.source_address, { address = '127.0.0.3:0', protocol = 'haproxy', server = p.address })
+  t.eq(r.peer_address, { name = 'sink.test', addr = '127.0.0.1' })
+end)
+
+t.test('case 129: one of the two fields alone is ignored', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+  local router = t.router { policy = t.smart_host(sink, { source = ("ha_proxy_server = '%s'"):format(p.address) }) }
+  router:enqueue { to = 'bob@example.com' }
+  t.log(router, 'Delivery')
+  t.eq(#p.asked, 0)
+  t.eq(sink:messages()[1].peer, '127.0.0.1')
+end)
+
+t.test('a proxy is reached from source_address, and by its name', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+  local dns = t.dns { ['proxy.test'] = { A = { '127.0.0.1' } } }
+  local router = t.router {
+    dns = dns,
+    policy = t.smart_host(sink, {
+      source = ("source_address = '127.0.0.4', ha_proxy_server = 'proxy.test:%d', ha_proxy_source_address = '127.0.0.3'")
+        :format(p.port),
+    }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  t.eq(t.log(router, 'Delivery').source_address.server, 'proxy.test:' .. p.port)
+  t.eq(sink:messages()[1].peer, '127.0.0.3')
+end)
+
+t.test('a host of the other address family is passed over, not reached from elsewhere', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+  local router = t.router { policy = t.smart_host(sink, { source = ha(p, '2001:db8::1') }) }
+  router:enqueue { to = 'bob@example.com' }
+  t.has(t.log(router, 'TransientFailure', { code = 400 }).response.content, 'address family')
+  t.eq({ #sink.sessions, #p.asked }, { 0, 0 })
+end)
+
+for what, more in pairs {
+  ['without a login'] = {}, ['with user and password'] = { user = 'u', password = 'geheim' },
+} do
+  t.test('SOCKS5 ' .. what .. ': BIND, then CONNECT', function()
+    local sink = t.smtp_sink {}
+    local p = t.proxy { kind = 'socks5', user = more.user, password = more.password }
+    local router = t.router {
+      policy = t.smart_host(sink, {
+        source = socks(p, nil, "socks5_proxy_username = 'u', socks5_proxy_password = { key_data = 'geheim' }"),
+      }),
+    }
+    router:enqueue { to = 'bob@example.com', count = 3 }
+    t.wait_for('three messages', function()
+      return #sink:messages() == 3
+    end)
+    local r = t.log(router, 'Delivery')
+    t.eq(p.asked[1], { source = '127.0.0.3', to = '127.0.0.1', port = sink.port })
+    t.eq(sink:messages()[1].peer, '127.0.0.3')
+    t.eq(r.source_address, { address = '127.0.0.3:0', protocol = 'socks5', server = p.address })
+    t.lacks(router:output(), 'geheim')
+  end)
+end
+
+-- What a proxy may do wrong, and what the record says of it.
+local FAULTS = {
+  { 'haproxy', 'silent', 'timed out' }, { 'haproxy', 'close', 'closed' }, { 'haproxy', 'reset', 'reset' },
+  { 'socks5', 'silent', 'timed out' }, { 'socks5', 'close', 'closed' }, { 'socks5', 'reset', 'reset' },
+  { 'socks5', 'garbage', 'SOCKS5' }, { 'socks5', 'no-bind', 'source address was refused' },
+}
+for _, fault in ipairs(FAULTS) do
+  t.test(('case 129: a %s proxy that does "%s" is blamed on the source, not on the host'):format(fault[1], fault[2]), function()
+    local sink, p = t.smtp_sink {}, t.proxy { kind = fault[1], fault = fault[2] }
+    local router = t.router {
+      policy = t.smart_host(sink, {
+        source = (fault[1] == 'haproxy' and ha or socks)(p),
+        -- Failures of the host would defer everything at the second one.
+        path = "connect_timeout = '1s', banner_timeout = '1s', consecutive_connection_failures_before_delay = 0",
+      }),
+    }
+    router:enqueue { to = 'bob@example.com' }
+    local r = t.log(router, 'TransientFailure', { code = 400 })
+    t.has(r.response.content, 'source ip-1')
+    t.has(r.response.content, p.address)
+    t.has(r.response.content, fault[3])
+    t.eq(r.source_address.server, p.address)
+    t.eq(#router:records 'TransientFailure', 1)
+    t.eq(#sink.sessions, 0)
+  end)
+end
+
+t.test('a host that refuses the proxy is the host\'s fault', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'socks5', fault = 'refused' }
+  local router = t.router { policy = t.smart_host(sink, { source = socks(p) }) }
+  router:enqueue { to = 'bob@example.com' }
+  local r = t.log(router, 'TransientFailure', { code = 400 })
+  t.has(r.response.content, 'connection refused')
+  t.lacks(r.response.content, 'source ip-1')
+end)
+
+-- ---- health ----
+
+-- Two sources of equal weight; the first is as `bad` says.
+local function two_sources(sink, bad, path)
+  return t.smart_host(sink, {
+    queue = "egress_pool = 'pool', retry_interval = '5 mins',", path = path,
+    extra = ([[
+kumo.on('get_egress_pool', function(name)
+  return kumo.make_egress_pool { name = name, entries = { { name = 'bad' }, { name = 'good' } } }
+end)
+kumo.on('get_egress_source', function(name)
+  if name == 'bad' then return kumo.make_egress_source { name = name, %s } end
+  return kumo.make_egress_source { name = name, source_address = '127.0.0.2' }
+end)]]):format(bad),
+  })
+end
+
+t.test('case 125: a source that is not plumbed is passed over for a minute', function()
+  local sink = t.smtp_sink {}
+  local router = t.router {
+    policy = two_sources(sink, "source_address = '192.0.2.55', suspend_when_unplumbed = { duration = '1m' }"),
+  }
+  router:enqueue { to = 'bob@example.com', count = 10 }
+  t.wait_for('nine of them, or ten', function()
+    return #sink:messages() >= 9
+  end)
+  local failed = router:records 'TransientFailure'
+  t.eq(#failed, 1, 'one message found out')
+  t.has(failed[1].response.content, 'not plumbed')
+  t.eq(failed[1].egress_source, 'bad')
+  for _, r in ipairs(router:records 'Delivery') do
+    t.eq(r.egress_source, 'good')
+  end
+  router:enqueue { to = 'bob@example.com', count = 10 }
+  t.wait_for('ten more', function()
+    return #sink:messages() >= 19
+  end)
+  t.eq(#router:records 'TransientFailure', 1)
+  -- The minute is over: it is tried again, and found wanting again.
+  router:advance '61 secs'
+  router:enqueue { to = 'bob@example.com', count = 10 }
+  t.wait_for('it is tried', function()
+    return #router:records 'TransientFailure' == 2
+  end)
+end)
+
+t.test('suspend_when_proxy_unhealthy counts up to its threshold', function()
+  local sink, p = t.smtp_sink {}, t.proxy { kind = 'socks5', fault = 'no-bind' }
+  local router = t.router {
+    policy = two_sources(sink, socks(p, nil,
+      "suspend_when_proxy_unhealthy = { trigger = { Threshold = '3/hour' }, duration = '10m' }")),
+  }
+  router:enqueue { to = 'bob@example.com', count = 30 }
+  t.wait_for('what the good source can take', function()
+    return #sink:messages() >= 27
+  end)
+  -- One more may have been under way when the third failed.
+  local failed = #router:records 'TransientFailure'
+  t.ok(failed == 3 or failed == 4, failed)
+  t.eq(#p.asked, failed)
+end)
+
+t.test('when all sources are suspended mail is deferred, and the attempt counts', function()
+  local sink = t.smtp_sink {}
+  local router = t.router {
+    policy = t.smart_host(sink, {
+      source = "source_address = '192.0.2.55', suspend_when_unplumbed = { trigger = 'Immediate', duration = '1 hour' }",
+    }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  t.log(router, 'TransientFailure', { code = 400 })
+  router:enqueue { to = 'eve@example.com' }
+  local r = t.log(router, 'TransientFailure', { code = 451, recipient = 'eve@example.com' })
+  t.has(r.response.content, 'suspended')
+  t.wait_for('the row', function()
+    return router:sql("SELECT attempts FROM recipient WHERE address = 'eve@example.com'")[1][1] == 1
+  end)
+end)
