@@ -131,6 +131,30 @@ static int64_t mebibytes(const char *option)
 	exit(EX_USAGE);
 }
 
+/* libunbound would say so only when a policy asks for the first time. */
+static const char *name_server(void)
+{
+	char address[IP_TEXT];
+	const char *at = strchr(optarg, '@');
+	size_t len = at ? (size_t)(at - optarg) : strlen(optarg);
+	struct ip_addr ip;
+	int64_t port = 53;
+
+	if (len < sizeof address) {
+		memcpy(address, optarg, len);
+		address[len] = '\0';
+		if (ip_parse(address, &ip) &&
+		    (!at || (str_to_int(at + 1, &port) && port > 0 &&
+				port <= 65535)))
+			return optarg;
+	}
+	(void)fprintf(stderr,
+	    "penstock-milter: --resolver: expected ADDRESS or ADDRESS@PORT, "
+	    "got \"%.80s\"\n",
+	    optarg);
+	exit(EX_USAGE);
+}
+
 static struct options parse_options(int argc, char **argv)
 {
 	struct options o = {
@@ -179,7 +203,7 @@ static struct options parse_options(int argc, char **argv)
 			o.wal_limit_mib = mebibytes("wal-limit");
 			break;
 		case OPT_RESOLVER:
-			o.resolver = optarg;
+			o.resolver = name_server();
 			break;
 		case OPT_PID_FILE:
 			o.pid_file = optarg;

@@ -44,6 +44,19 @@ end)]],
     args = { '--resolver', dns.address },
   }
   t.eq(milter:connect({ helo = 'x.test' }):mail '<a@known.test>', '550 5.7.1 192.0.2.77')
+  for _, wrong in ipairs { 'ns.test', '127.0.0.1@', '127.0.0.1@70000', '127.0.0.1:53', '' } do
+    local status, out = t.run { t.daemons.program 'penstock-milter', '--check', '--resolver', wrong }
+    t.eq(status, 64, wrong)
+    t.has(out, '--resolver: expected ADDRESS or ADDRESS@PORT, got "' .. wrong .. '"')
+  end
+end)
+
+t.test('a handler for AUTH is never called, and the milter says so when it starts', function()
+  local milter = t.milter {
+    policy = policy "kumo.on('smtp_server_auth_plain', function() error 'called' end)",
+  }
+  t.has(milter:output(), 'smtp_server_auth_plain is never called: the MTA authenticates')
+  t.eq(milter:connect({ helo = 'x.test', auth = 'scott' }):mail '<a@b.test>', 'continue')
 end)
 
 t.test('a spool elsewhere than the queue is said once, and the queue stays where the option says', function()

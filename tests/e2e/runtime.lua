@@ -243,6 +243,59 @@ t.test('case 99: a transaction split into nothing is refused', function()
   t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
 end)
 
+t.test('smtp_server_split_transaction decides which recipients share a message, and is asked about one, too', function()
+  local milter = t.milter {
+    policy = policy [[
+local HOW = {
+  three = { { 'three@d.test', 'b@d.test' }, {}, { 'c@e.test' } },
+  new = { { 'other@f.test' } },
+  flat = { 'flat@d.test' },
+  number = { { 7 } },
+  bare = { { 'nobody' } },
+  text = 'all of them',
+}
+kumo.on('smtp_server_split_transaction', function(msg)
+  local first = msg:recipient_list()[1].user
+  if first ~= 'one' then return HOW[first] end
+  msg:set_meta('x_asked', #msg:recipient_list())
+end)]],
+  }
+  local function messages()
+    return milter:sql [[SELECT group_concat(address, ' ') FROM (SELECT message, address FROM recipient ORDER BY id)
+      GROUP BY message ORDER BY message]]
+  end
+  t.eq(transaction(milter:connect { helo = 'x.test' }, { 'three@d.test', 'b@d.test', 'c@e.test' }), 'discard')
+  t.rows(messages(), { { 'three@d.test b@d.test' }, { 'c@e.test' } })
+  t.eq(transaction(milter:connect { helo = 'x.test' }, { 'new@d.test' }), 'discard')
+  t.eq(transaction(milter:connect { helo = 'x.test' }, { 'one@d.test' }), 'discard')
+  t.rows(messages(), { { 'three@d.test b@d.test' }, { 'c@e.test' }, { 'other@f.test' }, { 'one@d.test' } })
+  t.rows(milter:sql "SELECT json_extract(meta, '$.x_asked') FROM message ORDER BY id DESC LIMIT 1", { { 1 } })
+  for _, user in ipairs { 'flat', 'number', 'bare', 'text' } do
+    t.match(transaction(milter:connect { helo = 'x.test' }, { user .. '@d.test' }), '^421 4%.3%.0 ', user)
+  end
+  t.eq(#messages(), 4)
+end)
+
+t.test('smtp_server_data may change content, metadata and recipients for all batches', function()
+  local milter = t.milter {
+    policy = policy [[
+kumo.on('smtp_server_data', function(msg)
+  msg:append_header('X-Data', 'seen')
+  msg:set_meta('tenant', 'bulk')
+  if msg:recipient_list()[1].user == 'nobody' then msg:set_recipient {} return end
+  msg:set_recipient { 'one@d.test', 'two@e.test' }
+end)]],
+  }
+  t.eq(transaction(milter:connect { helo = 'x.test' }, { 'old@d.test' }), 'discard')
+  t.rows(milter:sql 'SELECT r.address, q.name FROM recipient r JOIN queue q ON q.id = r.queue ORDER BY r.id',
+    { { 'one@d.test', 'bulk@d.test' }, { 'two@e.test', 'bulk@e.test' } })
+  for _, row in ipairs(milter:sql 'SELECT uuid FROM message') do
+    local _, out = t.penstock('show', row[1], '--body')
+    t.has(out, 'X-Data: seen')
+  end
+  t.match(transaction(milter:connect { helo = 'x.test' }, { 'nobody@d.test' }), '^550 5%.7%.1 ')
+end)
+
 t.test('case 97, 102: each recipient has a message, and handlers see Received but not the trace header', function()
   local milter = t.milter {
     policy = policy [[

@@ -186,3 +186,61 @@ t.test('smtp-source: 500 messages over 20 connections arrive once each', functio
   end
   t.eq(n, 500)
 end)
+
+-- Lines from a session until the last one of a reply.
+local function whole_reply(stream, line)
+  stream:write(line .. '\r\n')
+  local out = {}
+  repeat
+    out[#out + 1] = stream:line(t.sys.now_ms() + 60000)
+  until not out[#out] or out[#out]:sub(4, 4) ~= '-'
+  return out
+end
+
+t.test('case 66: what the policy is told and says is what Postfix says to the client', function()
+  local milter = t.milter {
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function()
+  kumo.start_esmtp_listener {
+    listen = '0.0.0.0:25', relay_hosts = {}, max_message_size = 100000000, hostname = 'policy.test', allow_xclient = true }
+  %s
+end)
+kumo.on('smtp_server_ehlo', function(domain, c, extensions) c:set_meta('x_offered', table.concat(extensions, ' | ')) end)
+kumo.on('smtp_server_mail_from', function(s, c)
+  if s.user == 'offered' then kumo.log_info('offered: ' .. c:get_meta 'x_offered') end
+end)
+kumo.on('smtp_server_rcpt_to', function(r, c)
+  if r.user == 'percent' then kumo.reject(550, '5.7.1 100%% sure, 5%%s') end
+  if r.user == 'lines' then kumo.reject(451, '4.7.1 one\ntwo') end
+  if r.user == 'from' then kumo.reject(550, '5.7.1 ' .. c:get_meta 'received_from') end
+end)
+kumo.on('get_listener_domain', function() return kumo.make_listener_domain { relay_to = true } end)
+kumo.on('smtp_server_rewrite_response', function(status, text, command)
+  if command:find 'rewritten@' then return 554, 'other words' end
+end)
+]]):format(t.local_logs()),
+  }
+  local mta = postfix.start(milter, {
+    'smtpd_authorized_xclient_hosts=127.0.0.1', 'message_size_limit=100000000', 'disable_vrfy_command=no' })
+  local stream = t.sched.stream(t.sys.tcp_connect('127.0.0.1', mta.port))
+  stream:line(t.sys.now_ms() + 60000)
+  local said = {}
+  for i, line in ipairs(whole_reply(stream, 'EHLO client.test')) do
+    if i > 1 then
+      said[#said + 1] = line:sub(5)
+    end
+  end
+  whole_reply(stream, 'MAIL FROM:<offered@x.test>')
+  t.eq(milter:line 'offered: ([^\n]*)', table.concat(said, ' | '))
+  t.eq(whole_reply(stream, 'RCPT TO:<percent@ours.test>'), { '550 5.7.1 100% sure, 5%s' })
+  t.eq(whole_reply(stream, 'RCPT TO:<lines@ours.test>'), { '451-4.7.1 one', '451 4.7.1 two' })
+  t.match(milter:output(), "the policy's hostname is policy%.test, the MTA greets as [%w.-]+:")
+
+  -- XCLIENT: for us the old connection ends and another one comes.
+  t.match(whole_reply(stream, 'RSET')[1], '^250')
+  t.match(whole_reply(stream, 'XCLIENT NAME=[UNAVAILABLE] ADDR=198.51.100.77 PORT=4711')[1], '^220')
+  t.match(whole_reply(stream, 'EHLO other.test')[1], '^250')
+  t.match(whole_reply(stream, 'MAIL FROM:<a@x.test>')[1], '^250')
+  t.eq(whole_reply(stream, 'RCPT TO:<from@ours.test>'), { '550 5.7.1 198.51.100.77:4711' })
+end)

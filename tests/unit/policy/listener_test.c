@@ -378,7 +378,8 @@ static const struct {
     {"not again within TLS",
 	"{\"tls_certificate\": \"/c\", \"allow_xclient\": true}", true, true,
 	"[\"PIPELINING\",\"SIZE 7\",\"VRFY\",\"ETRN\",\"XCLIENT NAME ADDR "
-	"PROTO HELO LOGIN PORT DESTADDR DESTPORT\",\"ENHANCEDSTATUSCODES\","
+	"PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR "
+	"DESTPORT\",\"ENHANCEDSTATUSCODES\","
 	"\"8BITMIME\",\"DSN\",\"SMTPUTF8\",\"CHUNKING\"]"},
     {"Sendmail", "{\"tls_certificate\": \"/c\"}", false, false,
 	"[\"ENHANCEDSTATUSCODES\",\"PIPELINING\",\"EXPN\",\"VERB\","
