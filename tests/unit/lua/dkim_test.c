@@ -141,6 +141,78 @@ static void set_up(void)
 	    rsa, less, ed, secret);
 }
 
+/* policy-extras.dkim_sign.  Runs after: signed(config, from) = domains and
+ * selectors of the signatures, the first one in front. */
+static const struct eval_case modules[] = {
+    {"by the domain of From",
+	"return signed({base={selector='s'}, domain={['Example.com']="
+	"{filename=RSA}}}, 'A <a@EXAMPLE.com>')",
+	"\"example.com/s/rsa-sha256 \""},
+    {"a domain without a block",
+	"return signed({base={selector='s'}, domain={['example.com']="
+	"{filename=RSA}}}, 'a@example.org')",
+	"\"\""},
+    {"by wildcard, with options of its own",
+	"return signed({base={selector='s'}, domain={['*.example.com']="
+	"{filename=ED, algo='ed25519', selector='t', over_sign=true}}}, "
+	"'a@news.example.com')",
+	"\"news.example.com/t/ed25519-sha256 \""},
+    {"ours too",
+	"return signed({base={selector='s', additional_signatures={'ours'}}, "
+	"domain={['example.com']={filename=RSA}}, signature={ours={"
+	"domain='mailer.example', filename=RSA}}}, 'a@example.com')",
+	"\"mailer.example/s/rsa-sha256 example.com/s/rsa-sha256 \""},
+    {"ours instead",
+	"local c = {base={selector='s', additional_signatures={'ours'}}, "
+	"domain={['example.com']={filename=RSA}}, signature={ours={"
+	"domain='mailer.example', filename=RSA, "
+	"policy='OnlyIfMissingDomainBlock'}}} "
+	"return {signed(c, 'a@example.com'), signed(c, 'a@example.org')}",
+	"[\"example.com/s/rsa-sha256 \",\"mailer.example/s/rsa-sha256 \"]"},
+    {"keys of a directory",
+	"signed({base={selector='s', key_dir='/no/keys'}, "
+	"domain={['example.com']={}}}, 'a@example.com')",
+	"/no/keys/example.com/s.key"},
+    {"no selector",
+	"signed({domain={['example.com']={filename=RSA}}}, 'a@example.com')",
+	"\"example.com\": selector: required key is missing"},
+    {"a signature that is not there",
+	"signed({base={additional_signatures={'x'}}}, 'a@b.test')",
+	"additional_signatures: invalid value \"x\": it is not defined"},
+    {"a field that does not exist", "signed({base={selektor='s'}}, 'a@b.test')",
+	"selektor"},
+    {"no From", "return signed({}, nil)", "\"\""},
+};
+
+static const char signed_by[] =
+    "local function signed(config, from) "
+    "local m = kumo.make_message('', 'b@example.org', "
+    "(from and 'From: ' .. from .. '\\r\\n' or '') .. "
+    "'Subject: s\\r\\n\\r\\ntext\\r\\n') "
+    "package.loaded['policy-extras.dkim_sign'] = nil "
+    "SIGN[config](m) local out = '' "
+    "for _, v in ipairs(m:get_all_named_header_values 'DKIM-Signature') do "
+    "out = out .. v:match ' d=([^;]*)' .. '/' .. v:match ' s=([^;]*)' .. "
+    "'/' .. v:match ' a=([^;]*)' .. ' ' end return out end ";
+
+START_TEST(a_module_signs_as_its_files_say)
+{
+	struct eval_case c = modules[_i];
+	struct buf text = BUF_INIT;
+
+	/* setup registers an event, so it belongs to the policy. */
+	buf_addf(&text,
+	    "%s SIGN = setmetatable({}, {__index = function(_, config) "
+	    "local on = kumo.on kumo.on = function() end "
+	    "local sign = require('policy-extras.dkim_sign'):setup{config} "
+	    "kumo.on = on return sign end}) %s",
+	    prologue, signed_by);
+	c.policy = buf_str(&text);
+	check_eval(&c);
+	buf_release(&text);
+}
+END_TEST
+
 START_TEST(a_policy_signs)
 {
 	struct eval_case c = cases[_i];
@@ -158,6 +230,8 @@ Suite *dkim_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, NULL);
 	tcase_add_loop_test(tcase, a_policy_signs, 0, COUNT(cases));
+	tcase_add_loop_test(
+	    tcase, a_module_signs_as_its_files_say, 0, COUNT(modules));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
