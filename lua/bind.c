@@ -49,6 +49,7 @@ void script_bind_open(lua_State *L)
 	bind_encode_open(L);
 	bind_epoch_open(L);
 	bind_fs_open(L);
+	bind_invoke_open(L);
 	bind_http_open(L);
 	bind_regex_open(L);
 	bind_secrets_open(L);

@@ -36,6 +36,7 @@ void bind_string_open(lua_State *L);   /* string.* */
 void bind_time_open(lua_State *L);     /* time.* */
 void bind_uuid_open(lua_State *L);     /* uuid.* */
 void bind_fs_open(lua_State *L);       /* fs.*, glob, read_dir */
+void bind_invoke_open(lua_State *L);   /* invoke_get_* */
 void bind_http_open(lua_State *L);     /* http.* */
 void bind_throttle_open(lua_State *L); /* make_throttle */
 void bind_missing_open(lua_State *L);  /* what is not supported, by name */
@@ -69,9 +70,9 @@ void script_address_list_push(
  * takes the thing away again: a handle that the policy kept says so. */
 void script_message_push(lua_State *L, struct message *m); /* takes a ref */
 struct message *script_message_check(lua_State *L, int index);
-int script_message_l_make(lua_State *L); /* kumo.make_message */
+int script_message_l_make(lua_State *L);   /* kumo.make_message */
 int script_message_l_inject(lua_State *L); /* kumo.inject_message */
-int script_dkim_l_sign(lua_State *L);    /* message:dkim_sign */
+int script_dkim_l_sign(lua_State *L);      /* message:dkim_sign */
 void script_conn_meta_push(lua_State *L, struct meta *meta); /* borrows */
 void script_message_end(lua_State *L, int index);
 void script_handle_end(lua_State *L, int index); /* of either kind */

@@ -16,39 +16,67 @@ static const char *const not_yet[] = {"aaa.configure_acl",
     "counter_series.define", "crypto.aes_decrypt_block",
     "crypto.aes_encrypt_block", "crypto.aws_sign_v4",
     "dns.configure_unbound_resolver", "dns.load_resolv_conf",
-    "file_type.from_bytes", "generate_rfc3464_message",
-    "invoke_get_egress_path_config", "invoke_get_egress_pool",
-    "invoke_get_egress_source", "invoke_get_queue_config",
-    "jsonl.new_multi_tailer", "jsonl.new_tailer", "jsonl.new_writer",
-    "mimepart.builder", "mpsc.define", "prometheus_metrics", "shaping.load",
-    "spawn_task", "spf.check_host", "string.normalize_smtp_response",
-    "string.psl_domain", "string.psl_suffix"};
+    "encode.charset_decode", "encode.charset_encode", "file_type.from_bytes",
+    "generate_rfc3464_message", "jsonl.new_multi_tailer", "jsonl.new_tailer",
+    "jsonl.new_writer", "mimepart.builder", "mpsc.define", "prometheus_metrics",
+    "shaping.load", "spawn_task", "spf.check_host", "spf.check_msg",
+    "string.normalize_smtp_response", "string.psl_domain", "string.psl_suffix"};
 
 /* Outside of what this program is for. */
 static const char *const never[] = {"amqp.basic_publish", "amqp.build_client",
     "configure_redis_throttles", "kafka.build_producer", "nats.connect",
     "proxy.start_proxy_listener", "xfer.xfer", "xfer.xfer_in_requeue"};
 
-/* Tuning of an engine that we do not have. */
-static const char *const ignored[] = {"configure_accounting_db_path",
-    "enable_memory_callstack_tracking", "set_config_monitor_interval",
-    "set_httpinject_recipient_rate_limit", "set_httpinject_threads",
-    "set_logging_threads", "set_lua_gc_on_put", "set_max_cpu_threads",
-    "set_memory_hard_limit", "set_memory_low_thresh", "set_memory_soft_limit",
-    "set_qmaint_threads", "set_ready_qmaint_threads", "set_readyq_threads",
-    "set_smtpsrv_threads", "set_spoolin_threads", "set_spoolout_threads",
-    "spawn_thread_pool", "start_http_listener", "start_proxy_listener",
-    "suspend_delivery_when_spool_unhealthy"};
+/* Tables below kumo of which nothing works: whatever is called in them says so,
+ * also by a name that is not listed above. */
+static const struct {
+	const char *name;
+	bool is_never;
+} tables[] = {{"aaa", false}, {"amqp", true}, {"api", false},
+    {"api.inject", false}, {"counter_series", false}, {"crypto", false},
+    {"file_type", false}, {"jsonl", false}, {"kafka", true},
+    {"mimepart", false}, {"mpsc", false}, {"nats", true}, {"proxy", true},
+    {"spf", false}, {"xfer", true}};
+
+/* Tuning of an engine that we do not have.  The argument must be of the type:
+ * "" takes all. */
+static const struct {
+	const char *name, *type;
+} ignored[] = {
+    {"configure_accounting_db_path", "string"},
+    {"enable_memory_callstack_tracking", "boolean"},
+    {"set_config_monitor_interval", ""},
+    {"set_httpinject_recipient_rate_limit", ""},
+    {"set_httpinject_threads", "number"},
+    {"set_logging_threads", "number"},
+    {"set_lua_gc_on_put", "number"},
+    {"set_max_cpu_threads", "number"},
+    {"set_memory_hard_limit", "number"},
+    {"set_memory_low_thresh", "number"},
+    {"set_memory_soft_limit", "number"},
+    {"set_qmaint_threads", "number"},
+    {"set_ready_qmaint_threads", "number"},
+    {"set_readyq_threads", "number"},
+    {"set_smtpsrv_threads", "number"},
+    {"set_spoolin_threads", "number"},
+    {"set_spoolout_threads", "number"},
+    {"spawn_thread_pool", "table"},
+    {"start_http_listener", "table"},
+    {"start_proxy_listener", "table"},
+    {"suspend_delivery_when_spool_unhealthy", "boolean"},
+};
 
 static const char *const ignored_in_silence[] = {"get_memory_hard_limit",
-    "get_memory_soft_limit", "set_lruttl_cache_capacity"};
+    "get_memory_low_thresh", "get_memory_soft_limit",
+    "set_lruttl_cache_capacity"};
 
 /* Modules of their own: require gives a table whose functions raise. */
 static const struct {
 	const char *module, *function;
+	bool is_never;
 } modules[] = {
-    {"redis", "open"},
-    {"template", "render"},
+    {"redis", "open", true},
+    {"template", "render", false},
 };
 
 static int l_not_yet(lua_State *L)
@@ -63,10 +91,23 @@ static int l_never(lua_State *L)
 	    L, "%s is not supported", lua_tostring(L, lua_upvalueindex(1)));
 }
 
+/* A field of a table of which nothing works; upvalues: its name, never? */
+static int l_missing_field(lua_State *L)
+{
+	lua_pushfstring(L, "%s.%s", lua_tostring(L, lua_upvalueindex(1)),
+	    luaL_tolstring(L, 2, NULL));
+	lua_pushcclosure(
+	    L, lua_toboolean(L, lua_upvalueindex(2)) ? l_never : l_not_yet, 1);
+	return 1;
+}
+
 static int l_ignored(lua_State *L)
 {
 	const char *name = lua_tostring(L, lua_upvalueindex(1));
+	const char *type = lua_tostring(L, lua_upvalueindex(2));
 
+	if (*type && strcmp(type, luaL_typename(L, 1)) != 0)
+		return luaL_typeerror(L, 1, type);
 	if (script_once(script_state_of(L)->policy, name))
 		diag_warn("%s has no effect here", name);
 	return 0;
@@ -78,8 +119,41 @@ static int l_silence(lua_State *L)
 	return 0;
 }
 
-/* Sets kumo.NAME, NAME with dots, unless it is there; kumo is on top. */
-static void add(lua_State *L, const char *name, lua_CFunction function)
+/* Pushes the table below kumo, which is on top, that the dots lead to. */
+static void push_table(lua_State *L, const char *name)
+{
+	const char *part = name, *dot;
+
+	lua_pushvalue(L, -1);
+	while ((dot = strchr(part, '.')) != NULL) {
+		lua_pushlstring(L, part, (size_t)(dot - part));
+		luaL_getsubtable(L, -2, lua_tostring(L, -1));
+		lua_replace(L, -3);
+		lua_pop(L, 1);
+		part = dot + 1;
+	}
+	luaL_getsubtable(L, -1, part);
+	lua_remove(L, -2);
+}
+
+static void add_table(lua_State *L, const char *name, bool is_never)
+{
+	push_table(L, name);
+	lua_createtable(L, 0, 2);
+	lua_pushfstring(L, "kumo.%s", name);
+	lua_pushboolean(L, is_never);
+	lua_pushcclosure(L, l_missing_field, 2);
+	lua_setfield(L, -2, "__index");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_setmetatable(L, -2);
+	lua_pop(L, 1);
+}
+
+/* Sets kumo.NAME, NAME with dots, unless it is there; kumo is on top.  What is
+ * pushed with lua_pushstring as `more` is a second upvalue. */
+static void add(
+    lua_State *L, const char *name, lua_CFunction function, const char *more)
 {
 	int top = lua_gettop(L);
 	const char *part = name, *dot;
@@ -93,18 +167,20 @@ static void add(lua_State *L, const char *name, lua_CFunction function)
 	if (lua_getfield(L, -1, part) == LUA_TNIL) {
 		lua_pop(L, 1);
 		lua_pushfstring(L, "kumo.%s", name);
-		lua_pushcclosure(L, function, 1);
+		lua_pushstring(L, more);
+		lua_pushcclosure(L, function, 2);
 		lua_setfield(L, -2, part);
 	}
 	lua_settop(L, top);
 }
 
-static void add_module(lua_State *L, const char *module, const char *function)
+static void add_module(
+    lua_State *L, const char *module, const char *function, bool is_never)
 {
 	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
 	luaL_getsubtable(L, -1, module);
 	lua_pushfstring(L, "%s.%s", module, function);
-	lua_pushcclosure(L, l_not_yet, 1);
+	lua_pushcclosure(L, is_never ? l_never : l_not_yet, 1);
 	lua_setfield(L, -2, function);
 	lua_pop(L, 2);
 }
@@ -112,13 +188,16 @@ static void add_module(lua_State *L, const char *module, const char *function)
 void bind_missing_open(lua_State *L)
 {
 	for (size_t i = 0; i < COUNT(not_yet); i++)
-		add(L, not_yet[i], l_not_yet);
+		add(L, not_yet[i], l_not_yet, NULL);
 	for (size_t i = 0; i < COUNT(never); i++)
-		add(L, never[i], l_never);
+		add(L, never[i], l_never, NULL);
 	for (size_t i = 0; i < COUNT(ignored); i++)
-		add(L, ignored[i], l_ignored);
+		add(L, ignored[i].name, l_ignored, ignored[i].type);
 	for (size_t i = 0; i < COUNT(ignored_in_silence); i++)
-		add(L, ignored_in_silence[i], l_silence);
+		add(L, ignored_in_silence[i], l_silence, NULL);
+	for (size_t i = 0; i < COUNT(tables); i++)
+		add_table(L, tables[i].name, tables[i].is_never);
 	for (size_t i = 0; i < COUNT(modules); i++)
-		add_module(L, modules[i].module, modules[i].function);
+		add_module(L, modules[i].module, modules[i].function,
+		    modules[i].is_never);
 }

@@ -377,6 +377,20 @@ static int l_dispatch(lua_State *L)
 	return 0;
 }
 
+void script_event_dispatch(lua_State *L, struct script_call *call)
+{
+	call->answer.outcome = SCRIPT_NO_HANDLER;
+	call->answer.where = "";
+	lua_pushcfunction(L, l_dispatch);
+	lua_pushlightuserdata(L, call);
+	luaL_checkstack(L, (int)call->arg_count, "too many arguments");
+	for (size_t i = 0; i < call->arg_count; i++)
+		push_arg(L, call, &call->args[i]);
+	lua_call(L, (int)call->arg_count + 1, 0);
+	if (call->answer.outcome == SCRIPT_NO_HANDLER)
+		script_event_without_handler(call);
+}
+
 /* Pushes the arguments, so that they can be taken back whatever happens. */
 static int l_arguments(lua_State *L)
 {

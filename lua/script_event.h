@@ -28,6 +28,9 @@ bool script_event_push_handler(lua_State *L, const char *event);
  * do so: for calls that are no events of the language. */
 void script_event_add(lua_State *L, const char *event);
 
+/* Calls the handlers with the texts that are the call's arguments and fills
+ * call->answer, from within an event: errors are raised. */
+void script_event_dispatch(lua_State *L, struct script_call *call);
 /* Calls the handlers of call->event and fills call->answer. */
 void script_event_run(struct script_state *state, struct script_call *call);
 /* The same for an event that nobody handles; needs no state. */

@@ -249,6 +249,52 @@ START_TEST(an_event_knows_its_registrars)
 }
 END_TEST
 
+/* kumo.invoke_get_* */
+static const struct eval_case invoked[] = {
+    {"a queue's configuration",
+	"local q = kumo.invoke_get_queue_config('example.com', 'mine') "
+	"return {q.max_age, q.egress_pool}",
+	"[\"1day\",\"mine\"]"},
+    {"by the second handler",
+	"return kumo.invoke_get_queue_config('other.test').max_age", "\"2h\""},
+    {"a pool",
+	"local p = kumo.invoke_get_egress_pool 'a' "
+	"return {p.name, p.entries[1].name}",
+	"[\"a\",\"a-1\"]"},
+    {"a source by definition",
+	"return kumo.invoke_get_egress_source('s').ehlo_domain",
+	"\"s.example\""},
+    {"nobody answers",
+	"return kumo.invoke_get_egress_path_config('a', 'b', 'c') == nil",
+	"true"},
+    {"what does not fit is an error", "kumo.invoke_get_egress_pool 'bad'",
+	"the handler must return"},
+    {"a rejection passes", "kumo.invoke_get_egress_pool 'no'",
+	"rejected: 450 4.7.1 no"},
+    {"not a name", "kumo.invoke_get_egress_pool {}", "string expected"},
+};
+
+START_TEST(a_policy_asks_itself)
+{
+	struct eval_case c = invoked[_i];
+
+	c.policy =
+	    "kumo.on('init', function() kumo.define_egress_source{name='s', "
+	    "ehlo_domain='s.example'} end) "
+	    "kumo.on('get_queue_config', function(domain, tenant) "
+	    "if domain == 'example.com' then return kumo.make_queue_config{"
+	    "max_age='1 day', egress_pool=tenant} end end) "
+	    "kumo.on('get_queue_config', function() "
+	    "return kumo.make_queue_config{max_age='2h'} end) "
+	    "kumo.on('get_egress_pool', function(name) "
+	    "if name == 'bad' then return end "
+	    "if name == 'no' then kumo.reject(450, '4.7.1 no') end "
+	    "return kumo.make_egress_pool{name=name, "
+	    "entries={{name=name .. '-1'}}} end)";
+	check_eval(&c);
+}
+END_TEST
+
 Suite *event_suite(void)
 {
 	Suite *suite = suite_create("event");
@@ -261,6 +307,7 @@ Suite *event_suite(void)
 	tcase_add_test(tcase, the_handler_that_answered_is_named);
 	tcase_add_test(tcase, conn_meta_comes_back_with_what_the_handler_set);
 	tcase_add_test(tcase, an_event_knows_its_registrars);
+	tcase_add_loop_test(tcase, a_policy_asks_itself, 0, COUNT(invoked));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -14,6 +14,7 @@ int main(void)
 	srunner_add_suite(runner, match_suite());
 	srunner_add_suite(runner, memo_suite());
 	srunner_add_suite(runner, message_suite());
+	srunner_add_suite(runner, missing_suite());
 	srunner_add_suite(runner, modules_suite());
 	srunner_add_suite(runner, pool_suite());
 	srunner_add_suite(runner, digest_suite());

@@ -19,6 +19,7 @@ Suite *make_suite(void);
 Suite *match_suite(void);
 Suite *memo_suite(void);
 Suite *message_suite(void);
+Suite *missing_suite(void);
 Suite *modules_suite(void);
 Suite *pool_suite(void);
 Suite *digest_suite(void);
