@@ -327,7 +327,7 @@ static sfsistat on_end(SMFICTX *ctx)
 	case ANSWER_CONTINUE:
 		diag_panic("%s: no verdict at end of message", s->id);
 	case ANSWER_ACCEPT:
-		if (!s->tx->is_done || remove_ours(ctx, s))
+		if (!s->tx || !s->tx->is_done || remove_ours(ctx, s))
 			result = SMFIS_ACCEPT;
 		break;
 	case ANSWER_DISCARD:

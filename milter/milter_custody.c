@@ -41,6 +41,15 @@ struct ending {
 
 /* ---- before anything is asked ---- */
 
+/* Mail made on this machine that the policy leaves where it is, whatever its
+ * handlers, which are for mail from elsewhere, have said. */
+static bool is_the_mtas_own(const struct session *s)
+{
+	return s->is_local_submission &&
+	       script_policy_setup(s->policy)->local_submission ==
+		   LOCAL_SUBMISSION_LEAVE_TO_MTA;
+}
+
 /* True: go on.  False: e->answer is the verdict. */
 static bool may_proceed(struct ending *e)
 {
@@ -49,15 +58,14 @@ static bool may_proceed(struct ending *e)
 	struct err err = {0};
 
 	e->answer = answer_continue();
-	if (s->held.kind == ANSWER_REFUSE) {
+	if (is_the_mtas_own(s)) {
+		e->answer.kind = ANSWER_ACCEPT;
+	} else if (s->held.kind == ANSWER_REFUSE) {
 		e->answer = s->held;
 	} else if (s->is_local_submission &&
 		   setup->local_submission == LOCAL_SUBMISSION_REFUSE) {
 		e->answer = answer_refuse(session_scratch(s), 550, "5.7.1",
 		    "mail made on this machine is not accepted");
-	} else if (s->is_local_submission &&
-		   setup->local_submission == LOCAL_SUBMISSION_LEAVE_TO_MTA) {
-		e->answer.kind = ANSWER_ACCEPT;
 	} else if (e->tx->rcpts.count == 0) {
 		/* Whoever it is for, nobody asked us. */
 		e->answer = answer_refuse(session_scratch(s), 451, "4.3.0",
@@ -487,6 +495,17 @@ static int64_t end_deadline(const struct session *s)
 	return clock_now_ms() + limit;
 }
 
+/* Of mail made on this machine, whose MAIL we would have refused. */
+static struct answer end_without_transaction(struct session *s)
+{
+	if (is_the_mtas_own(s))
+		return (struct answer){.kind = ANSWER_ACCEPT};
+	if (s->held.kind == ANSWER_REFUSE)
+		return s->held;
+	return answer_refuse(
+	    session_scratch(s), 451, "4.3.0", "no transaction is open");
+}
+
 struct answer session_end(struct session *s, const struct macros *macros,
     custody_progress_fn *progress, void *progress_ctx)
 {
@@ -498,10 +517,7 @@ struct answer session_end(struct session *s, const struct macros *macros,
 	};
 
 	if (!s->tx)
-		return s->held.kind == ANSWER_REFUSE
-			   ? s->held
-			   : answer_refuse(session_scratch(s), 451, "4.3.0",
-				 "no transaction is open");
+		return end_without_transaction(s);
 	s->at_end = true;
 	e.deadline = end_deadline(s);
 	if (macro(macros, "i"))

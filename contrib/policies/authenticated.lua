@@ -32,6 +32,12 @@ local function user_of(conn_meta)
   return USERS[conn_meta:get_meta 'authz_id' or '']
 end
 
+-- Mail that programs on this machine make (cron and the like): they do not log in.
+-- A client that connects always has a port.
+local function is_local(conn_meta)
+  return conn_meta:get_meta 'received_from' == '127.0.0.1:0'
+end
+
 local function contains(list, domain)
   for _, d in ipairs(list) do
     if d == domain then
@@ -42,6 +48,9 @@ local function contains(list, domain)
 end
 
 kumo.on('smtp_server_mail_from', function(sender, conn_meta)
+  if is_local(conn_meta) then
+    return
+  end
   local user = user_of(conn_meta)
   if not user then
     kumo.reject(530, '5.7.0 log in first')
@@ -64,6 +73,9 @@ end)
 -- Only for recipients that the rules let pass.
 kumo.on('smtp_server_rcpt_to', function(recipient, conn_meta)
   local name = conn_meta:get_meta 'authz_id'
+  if not name then
+    return -- this machine itself
+  end
   local throttle = kumo.make_throttle('user ' .. name, user_of(conn_meta).rate)
   if throttle:throttle().throttled then
     kumo.reject(451, '4.7.1 too much mail in a short time, try again later')

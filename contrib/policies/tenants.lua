@@ -58,6 +58,9 @@ local function take(msg, header)
 end
 
 kumo.on('smtp_server_message_received', function(msg, conn_meta)
+  if conn_meta:get_meta 'received_from' == '127.0.0.1:0' then
+    return -- made on this machine (cron and the like): of no tenant
+  end
   local name = take(msg, 'X-Tenant')
   local campaign = take(msg, 'X-Campaign')
   local tenant = TENANTS[name or '']

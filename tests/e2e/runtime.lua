@@ -350,6 +350,28 @@ t.test('local submission can be left to the MTA or refused, each time at its end
   end
 end)
 
+t.test('local submission that is left to the MTA is so whatever the handlers say, and whatever its sender looks like', function()
+  for _, event in ipairs {
+    'smtp_server_connection_accepted', 'smtp_server_ehlo', 'smtp_server_mail_from', 'get_listener_domain', 'smtp_server_rcpt_to',
+    'none of them',
+  } do
+    local milter = t.milter {
+      policy = policy(("penstock.local_submission = 'leave_to_mta'\nkumo.on('%s', function() kumo.reject(550, 'no') end)"):format(event)),
+    }
+    for _, sender in ipairs { 'root', '<>', '<a b@c', '' } do
+      local mta = milter:connect {
+        ip = '127.0.0.1', port = 0, local_ip = '127.0.0.1', local_port = 0, name = 'localhost', helo = 'localhost',
+      }
+      t.eq(mta:mail(sender), 'continue', event)
+      t.eq(mta:rcpt 'u@d.test', 'continue', event)
+      t.eq(mta:message(t.plain), 'accept', event .. ' ' .. sender)
+      t.eq(mta.changes, {})
+    end
+    t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+    milter:kill()
+  end
+end)
+
 t.test('SIZE is held against max_message_size, and not believed', function()
   local milter = t.milter { policy = policy('', 'max_message_size = 1000') }
   local mta = milter:connect { helo = 'x.test' }

@@ -64,3 +64,8 @@ t.test('each user has queues of his own', function()
   try('scott', 'scott@example.com', 'bob@example.org')
   t.eq(t.stored()[1].queue, 'scott@example.org')
 end)
+
+t.test('cron may still write, without a password', function()
+  t.accepted((t.send { local_submission = true, from = 'root@example.com', to = 'admin@example.org', message = 'x' }))
+  t.eq(t.stored()[1].queue, 'example.org')
+end)

@@ -70,3 +70,8 @@ t.test('a new source is used gently, a large provider over TLS only', function()
   t.eq(q:path('acme-2').connection_limit, 2)
   t.eq(t.queue('acme@example.org'):path('acme-1').connection_limit, 5)
 end)
+
+t.test('cron may still write, from the shared addresses', function()
+  t.accepted((t.send { local_submission = true, from = 'root@example.com', to = 'admin@example.org', message = 'x' }))
+  t.eq(t.queue(t.stored()[1]):pool().name, 'shared')
+end)
