@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <sysexits.h>
 
+#include "base/cidr.h"
 #include "base/diag.h"
 #include "base/duration.h"
 #include "base/fd.h"
@@ -57,6 +58,10 @@ enum option_id {
 	OPTION_QUEUE_INTEGRITY,
 	OPTION_DEADLINE,
 	OPTION_VERBOSE,
+	OPTION_OPEN_RELAY,
+	OPTION_SEED,
+	OPTION_SESSIONS,
+	OPTION_TRUST,
 };
 
 static const struct option_row {
@@ -90,6 +95,14 @@ static const struct option_row {
 	OPTION_DEADLINE, 'D'},
     {"verbose", NULL, "show the operator's lines of all tests", CLI_TEST,
 	OPTION_VERBOSE, 'v'},
+    {"open-relay", NULL, "try to relay as a stranger, thousands of times",
+	CLI_TEST, OPTION_OPEN_RELAY, 'R'},
+    {"seed", "N", "for --open-relay: which sessions (1)", CLI_TEST, OPTION_SEED,
+	's'},
+    {"sessions", "N", "for --open-relay: how many, at least (2000)", CLI_TEST,
+	OPTION_SESSIONS, 'n'},
+    {"trust", "CIDR", "for --open-relay: insiders are here, too", CLI_TEST,
+	OPTION_TRUST, 't'},
 
     {"policy", "FILE", "the policy", 0, OPTION_POLICY, 'p'},
     {"queue", "FILE", "the queue's file; before COMMAND", 0, OPTION_QUEUE_FILE,
@@ -214,6 +227,35 @@ static bool read_seconds(const struct cli *cli, const char *text, int64_t *ms)
 	return false;
 }
 
+static bool read_number(const struct cli *cli, const struct option_row *row,
+    const char *text, int64_t *out)
+{
+	if (str_to_int(text, out) && *out > 0 && *out <= 10000000)
+		return true;
+	(void)cli_fail(cli, EX_USAGE,
+	    "--%s: expected a number from 1 to 10000000, got \"%.40s\"",
+	    row->name, text);
+	return false;
+}
+
+static bool read_trust(struct cli *cli, const char *text)
+{
+	struct cidr block;
+	struct err err = {0};
+
+	if (!cidr_parse(text, &block, &err)) {
+		(void)cli_fail(cli, EX_USAGE, "--trust: %s", err.text);
+		return false;
+	}
+	if (cli->test.trusted_count == COUNT(cli->test.trusted)) {
+		(void)cli_fail(cli, EX_USAGE, "--trust: at most %zu of them",
+		    COUNT(cli->test.trusted));
+		return false;
+	}
+	cli->test.trusted[cli->test.trusted_count++] = text;
+	return true;
+}
+
 static bool read_state(const struct cli *cli, const char *text)
 {
 	static const char *const states[] = {"queued", "leased", "held"};
@@ -294,6 +336,15 @@ static bool read_option(
 	case OPTION_VERBOSE:
 		cli->test.verbose = true;
 		return true;
+	case OPTION_OPEN_RELAY:
+		cli->test.open_relay = true;
+		return true;
+	case OPTION_SEED:
+		return read_number(cli, row, value, &cli->test.seed);
+	case OPTION_SESSIONS:
+		return read_number(cli, row, value, &cli->test.sessions);
+	case OPTION_TRUST:
+		return read_trust(cli, value);
 	case OPTION_HELP:
 	case OPTION_VERSION:
 		break;

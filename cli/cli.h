@@ -25,7 +25,10 @@ struct cli {
 	bool body, queue_integrity;
 	struct {
 		int64_t deadline_ms; /* 0: the default */
-		bool verbose;
+		bool verbose, open_relay;
+		int64_t seed, sessions; /* sessions 0: the default */
+		const char *trusted[32];
+		size_t trusted_count;
 	} test;
 	char **arguments; /* after the command; ends with NULL */
 	int argument_count;

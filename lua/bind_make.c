@@ -114,6 +114,7 @@ static int l_start_esmtp_listener(lua_State *L)
 	bool counts = may_declare(L, listener_params.name);
 	struct arena *arena;
 	const struct value *value;
+	const char *where;
 	void *record;
 
 	lua_settop(L, 1);
@@ -123,6 +124,8 @@ static int l_start_esmtp_listener(lua_State *L)
 		return 0;
 	APPEND(setup->listeners, setup->listener_count, record);
 	APPEND(setup->listener_values, setup->listener_count, value);
+	where = arena_strdup(arena, script_where(L, 1));
+	APPEND(setup->listener_where, setup->listener_count, where);
 	setup->listener_count++;
 	return 0;
 }

@@ -221,6 +221,7 @@ static void pool_free(struct script_policy *p)
 	arena_unref(p->setup.arena);
 	free(p->setup.listeners);
 	free(p->setup.listener_values);
+	free(p->setup.listener_where);
 	free(p->setup.logs);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->timer);

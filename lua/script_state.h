@@ -85,7 +85,7 @@ struct arena **script_box_arena_ref(lua_State *L); /* empty, to be set */
 struct buf *script_box_buf(lua_State *L);
 /* Raises err.text with the caller's file:line in front. */
 NORETURN void script_raise(lua_State *L, const struct err *err);
-/* Pushes "file:line: " of the Lua function that called, level as luaL_where,
+/* Pushes "file:line" of the Lua function that called, level as luaL_where,
  * and returns it; "" when there is none. */
 const char *script_where(lua_State *L, int level);
 

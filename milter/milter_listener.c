@@ -143,6 +143,8 @@ static bool apply_listener(struct session *s, struct err *err)
 	for (size_t i = 0; i < setup->listener_count; i++) {
 		if (setup->listeners[i] != owner)
 			continue;
+		s->relay_hosts_where =
+		    arena_strdup(s->arena, setup->listener_where[i]);
 		return listener_apply(&s->params, setup->listener_values[i],
 		    true, s->peer.family ? &s->peer : NULL,
 		    s->local.family ? &s->local : NULL, s->arena, set_meta, s,
@@ -156,6 +158,7 @@ static bool apply_dynamic(struct session *s, struct answer *refusal)
 	static const char name[] = "smtp_server_get_dynamic_parameters";
 	struct script_call *call = event_begin(s, name);
 	struct value overrides = {.type = VALUE_NIL};
+	const void *hosts = s->params.relay_hosts.items;
 	struct err err = {0};
 	bool ok = false;
 
@@ -180,6 +183,9 @@ static bool apply_dynamic(struct session *s, struct answer *refusal)
 		    &err);
 	if (!ok)
 		*refusal = event_failed(s, name, err.text);
+	if (s->params.relay_hosts.items != hosts)
+		s->relay_hosts_where =
+		    arena_strdup(s->arena, script_call_where(call));
 out:
 	script_call_free(call);
 	return ok;

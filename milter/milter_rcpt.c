@@ -82,7 +82,8 @@ out:
 	return ok;
 }
 
-/* "relay_to policy.lua:12": the rule, and the handler that said so. */
+/* "relay_to policy.lua:12": the rule, and who said so: the handler, or the call
+ * of start_esmtp_listener. */
 static const char *describe_rule(struct arena *arena, const struct session *s,
     const char *rule, const struct domain_answer *sender,
     const struct domain_answer *recipient)
@@ -92,7 +93,9 @@ static const char *describe_rule(struct arena *arena, const struct session *s,
 	if (str_eq(rule, "local_submission"))
 		where = NULL;
 	else if (str_eq(rule, "relay_hosts"))
-		where = s->listener_text;
+		where = s->relay_hosts_where && *s->relay_hosts_where
+			    ? s->relay_hosts_where
+			    : s->listener_text;
 	else if (str_eq(rule, "relay_from"))
 		where = sender->where;
 	if (!where || !*where)

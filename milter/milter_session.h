@@ -65,8 +65,9 @@ struct session {
 	char id[MESSAGE_ID_SIZE];
 	/* Events run on the newest generation; parameters keep theirs. */
 	struct script_policy *policy, *params_policy;
-	struct listener params;    /* effective, for this connection */
-	const char *listener_text; /* what events get as `listener` */
+	struct listener params;        /* effective, for this connection */
+	const char *listener_text;     /* what events get as `listener` */
+	const char *relay_hosts_where; /* "policy.lua:12"; NULL: built in */
 	struct listener_count *counted;
 	struct ip_addr peer, local; /* family 0: unknown */
 	uint16_t peer_port, local_port;

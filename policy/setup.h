@@ -21,6 +21,7 @@ struct policy_setup {
 	struct arena *arena;
 	const struct listener **listeners;    /* in order of declaration */
 	const struct value **listener_values; /* the tables they came from */
+	const char **listener_where;          /* "policy.lua:12" */
 	size_t listener_count;
 	const struct log_config **logs;
 	size_t log_count;

@@ -315,12 +315,16 @@ static char **make_argv(
 {
 	size_t n = 0, at = 0;
 	char **argv;
+	bool as_is;
 
 	while (parameters && parameters[n])
 		n++;
 	argv = ARENA_ARRAY(c->arena, char *, n + 2);
-	argv[at++] = *address == '<' ? arena_strdup(c->arena, address)
-				     : arena_printf(c->arena, "<%s>", address);
+	/* A user of this machine is written as it is. */
+	as_is = *address == '<' || (c->facts.is_local_submission && *address &&
+				       !strchr(address, '@'));
+	argv[at++] = as_is ? arena_strdup(c->arena, address)
+			   : arena_printf(c->arena, "<%s>", address);
 	for (size_t i = 0; i < n; i++)
 		argv[at++] = arena_strdup(c->arena, parameters[i]);
 	argv[at] = NULL;

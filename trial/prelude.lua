@@ -772,7 +772,7 @@ local function run(index)
     apply(test.options)
     test.run()
   end
-  local ok, err = xpcall(all, describe)
+  local ok, err = xpcall(all, core.guard(describe))
   return ok, err
 end
 

@@ -35,13 +35,30 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 
 	if (!r->deadline || real_now_ms() <= r->deadline)
 		return;
-	/* Soon again, so that pcall does not help; not so soon that the
-	 * handler of this error cannot find out where it was. */
-	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, HOOK_EVERY / 10);
+	/* From now on at once, so that pcall does not help; the handler of the
+	 * test itself ends that (rehearsal_guard). */
+	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, 1);
 	luaL_where(L, 0);
 	lua_pushliteral(L, "the test ran over its deadline");
 	lua_concat(L, 2);
 	(void)lua_error(L);
+}
+
+/* The message handler that a test runs under: nothing but the end follows. */
+static int l_guarded(lua_State *L)
+{
+	lua_sethook(L, NULL, 0, 0);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, lua_gettop(L) - 1, 1);
+	return 1;
+}
+
+int rehearsal_guard(lua_State *L)
+{
+	lua_settop(L, 1);
+	lua_pushcclosure(L, l_guarded, 1);
+	return 1;
 }
 
 /* ---- loading ---- */
@@ -137,6 +154,7 @@ static bool run_file(struct rehearsal *r, struct err *err)
 	if (!text)
 		return false;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, r->ref_describe);
+	lua_pushcclosure(L, l_guarded, 1);
 	lua_pushfstring(L, "@%s", file);
 	loaded = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
 	free(text);

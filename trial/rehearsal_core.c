@@ -717,6 +717,7 @@ static int l_set_time(lua_State *L)
 /* ---- the table ---- */
 
 static const luaL_Reg functions[] = {
+    {"guard", rehearsal_guard},
     {"set_policy", l_set_policy},
     {"set_policy_text", l_set_policy_text},
     {"set_zone", l_set_zone},

@@ -25,6 +25,8 @@ struct rehearsal {
 	int ref_tests, ref_run, ref_describe;
 };
 
+/* A function as a message handler that the deadline does not interrupt. */
+int rehearsal_guard(lua_State *L);
 /* Pushes the table of core functions. */
 void rehearsal_core_open(struct rehearsal *r);
 
