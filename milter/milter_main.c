@@ -31,6 +31,7 @@
 #include "lua/script_services.h"
 #include "milter/milter_callbacks.h"
 #include "milter/milter_socket.h"
+#include "milter/milter_wakeup.h"
 #include "queue/queue_check.h"
 
 #define BACKLOG 1024
@@ -494,6 +495,7 @@ int main(int argc, char **argv)
 	struct options o = parse_options(argc, argv);
 	struct script_policy *policy;
 	struct milter_socket sock;
+	struct milter_wakeup *wakeup;
 	struct control *control;
 	struct err err = {0};
 	pthread_t chore_thread;
@@ -553,10 +555,12 @@ int main(int argc, char **argv)
 	daemon_ready("taking mail");
 
 	script_watch_start(script_reload_by_signal, NULL, 0);
+	wakeup = milter_wakeup_start(&service, &sock);
 	wait_for_stop();
 	script_watch_stop();
 
 	stop();
+	milter_wakeup_stop(wakeup);
 	milter_socket_remove(&sock);
 	inbox_close(chores);
 	(void)pthread_join(chore_thread, NULL);

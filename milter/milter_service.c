@@ -123,6 +123,7 @@ bool service_enter(struct service *service)
 
 void service_leave(struct service *service)
 {
+	atomic_fetch_add(&service->returned, 1);
 	atomic_fetch_sub(&service->in_callback, 1);
 }
 

@@ -42,9 +42,10 @@ struct service {
 	int64_t started; /* unix seconds */
 
 	atomic_bool draining, stopped;
-	atomic_int in_callback;  /* callbacks that are running */
-	atomic_int transactions; /* between MAIL and the end of message */
-	atomic_int sessions;     /* open connections */
+	atomic_int in_callback;   /* callbacks that are running */
+	_Atomic int64_t returned; /* callbacks that are not any more */
+	atomic_int transactions;  /* between MAIL and the end of message */
+	atomic_int sessions;      /* open connections */
 	/* Since start. */
 	_Atomic int64_t connections, messages, recipients, refused, deferred,
 	    left_to_mta, oob_reports, feedback_reports, unreadable_reports,

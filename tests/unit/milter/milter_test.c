@@ -10,6 +10,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, socket_cases());
+	suite_add_tcase(suite, wakeup_cases());
 	suite_add_tcase(suite, reply_cases());
 	suite_add_tcase(suite, domains_cases());
 	suite_add_tcase(suite, batch_cases());

@@ -10,5 +10,6 @@ TCase *rcpt_cases(void);
 TCase *reply_cases(void);
 TCase *session_cases(void);
 TCase *socket_cases(void);
+TCase *wakeup_cases(void);
 
 #endif
