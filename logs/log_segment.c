@@ -34,6 +34,7 @@
 
 struct log_segment {
 	char *dir, *suffix, *role;
+	char *header; /* with its newline; NULL: none */
 	int64_t max_file_size, max_duration_ms;
 	ZSTD_CCtx *zstd;
 	struct buf text;   /* not known to be in the file */
@@ -56,6 +57,9 @@ struct log_segment *log_segment_new(const struct log_segment_options *options)
 	s->dir = xstrdup(options->dir);
 	s->suffix = xstrdup(options->suffix ? options->suffix : "");
 	s->role = xstrdup(options->role);
+	if (options->header && *options->header)
+		s->header = xasprintf("%s%s", options->header,
+		    str_ends(options->header, "\n") ? "" : "\n");
 	s->max_file_size = options->max_file_size;
 	s->max_duration_ms = options->max_duration_ms;
 	s->fd = -1;
@@ -163,6 +167,7 @@ void log_segment_free(struct log_segment *s)
 	free(s->dir);
 	free(s->suffix);
 	free(s->role);
+	free(s->header);
 	free(s);
 }
 
@@ -227,6 +232,18 @@ static bool file_removed(const struct log_segment *s)
 }
 
 /* ---- writing ---- */
+
+static void begin_with_header(struct log_segment *s)
+{
+	struct buf whole = BUF_INIT;
+
+	if (!s->header)
+		return;
+	buf_addstr(&whole, s->header);
+	buf_add(&whole, s->text.data, s->text.len);
+	buf_release(&s->text);
+	s->text = whole;
+}
 
 void log_segment_put(struct log_segment *s, const char *lines, size_t len)
 {
@@ -312,6 +329,7 @@ bool log_segment_flush(struct log_segment *s, struct err *err)
 		s->written = 0;
 		if (!open_file(s, err))
 			return false;
+		begin_with_header(s);
 	}
 	if (s->packed.len == 0)
 		pack(s);

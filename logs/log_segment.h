@@ -30,6 +30,7 @@ struct log_segment;
 
 struct log_segment_options {
 	const char *dir, *suffix; /* suffix NULL: none */
+	const char *header; /* text at the beginning of a file; NULL: none */
 	const char *role;
 	int compression_level;   /* 0: the library's */
 	int64_t max_file_size;   /* of text, before compression */

@@ -14,10 +14,12 @@ static bool read_config(const struct log_config *config,
 	    .meta = {config->meta.items, config->meta.count},
 	    .headers = {config->headers.items, config->headers.count},
 	    .back_pressure = config->back_pressure,
+	    .filter_event = config->filter_event,
 	};
 	for (int i = 0; i < LOG_TYPE_COUNT; i++) {
 		const char *type = log_type_name((enum log_type)i);
-		const struct log_per_record *r = log_config_for(config, type);
+		const struct log_per_record *r =
+		    log_per_record_for(&config->per_record, type);
 
 		if (r->suffix && strchr(r->suffix, '/'))
 			return err_set(err, ERR_CONFIG,
@@ -26,6 +28,8 @@ static bool read_config(const struct log_config *config,
 		out->per_record[i].enabled = r->enable;
 		out->per_record[i].suffix = r->suffix;
 		out->per_record[i].log_dir = r->log_dir;
+		out->per_record[i].template = r->template;
+		out->per_record[i].segment_header = r->segment_header;
 	}
 	return true;
 }

@@ -29,6 +29,8 @@
 #include "base/worker.h"
 #include "base/xalloc.h"
 #include "logs/log_segment.h"
+#include "logs/log_template.h"
+#include "policy/template.h"
 
 #define ROUND_BYTES ((size_t)1 << 20)
 #define RETRY_MS 1000
@@ -43,6 +45,8 @@ struct sink {
 
 struct logger {
 	struct string_list_view meta, headers;
+	const struct template *templates[LOG_TYPE_COUNT]; /* NULL: JSON */
+	const char *filter_event;                         /* NULL: none */
 	int sink[LOG_TYPE_COUNT]; /* index; -1: not wanted */
 };
 
@@ -93,6 +97,11 @@ struct log_batch *log_batch_new(struct log_writer *w)
 	return batch;
 }
 
+static bool must_ask(const struct logger *logger, enum log_type type)
+{
+	return logger->filter_event && type != LOG_REJECTION;
+}
+
 void log_batch_add(struct log_batch *batch, const struct log_record *record)
 {
 	const struct log_writer *w = batch->writer;
@@ -102,10 +111,11 @@ void log_batch_add(struct log_batch *batch, const struct log_record *record)
 		const struct logger *logger = &w->loggers[i];
 		int sink = logger->sink[record->type];
 
-		if (sink < 0)
+		if (sink < 0 || must_ask(logger, record->type))
 			continue;
-		log_record_json(record, w->nodeid, logger->meta,
-		    logger->headers, &batch->texts[sink]);
+		log_record_render(record, w->nodeid, logger->meta,
+		    logger->headers, logger->templates[record->type],
+		    &batch->texts[sink]);
 		wanted = true;
 	}
 	batch->records += wanted;
@@ -131,6 +141,55 @@ static void tell_waiter(struct log_batch *batch, bool written)
 	batch->waiter = NULL;
 	(void)pthread_cond_broadcast(&w->changed);
 	(void)pthread_mutex_unlock(&w->lock);
+}
+
+/* Number i of those that ask. */
+static const struct logger *asking(const struct log_writer *w, size_t i)
+{
+	for (size_t n = 0; n < w->logger_count; n++)
+		if (w->loggers[n].filter_event && i-- == 0)
+			return &w->loggers[n];
+	return NULL;
+}
+
+size_t log_writer_filters(const struct log_writer *w)
+{
+	size_t count = 0;
+
+	for (size_t n = 0; n < w->logger_count; n++)
+		count += w->loggers[n].filter_event != NULL;
+	return count;
+}
+
+const char *log_writer_filter(
+    const struct log_writer *w, size_t i, enum log_type type)
+{
+	const struct logger *logger = asking(w, i);
+
+	if (!logger || logger->sink[type] < 0 || !must_ask(logger, type))
+		return NULL;
+	return logger->filter_event;
+}
+
+int log_batch_format(const struct log_batch *batch, size_t i,
+    const struct log_record *record, struct buf *out)
+{
+	const struct logger *logger = asking(batch->writer, i);
+
+	log_record_render(record, batch->writer->nodeid, logger->meta,
+	    logger->headers, logger->templates[record->type], out);
+	return logger->sink[record->type];
+}
+
+void log_batch_put(struct log_batch *batch, int where, const struct buf *text)
+{
+	buf_add(&batch->texts[where], text->data, text->len);
+	batch->records++;
+}
+
+const char *log_writer_nodeid(const struct log_writer *w)
+{
+	return w->nodeid;
 }
 
 bool log_batch_empty(const struct log_batch *batch)
@@ -389,7 +448,7 @@ out:
  * belong to other loggers, whose files have other settings. */
 static bool sink_for(struct log_writer *w, size_t from,
     const struct logger_settings *settings, const char *dir, const char *suffix,
-    const char *role, int *out, struct err *err)
+    const char *header, const char *role, int *out, struct err *err)
 {
 	struct sink *sink;
 	struct log_segment_options options;
@@ -409,6 +468,7 @@ static bool sink_for(struct log_writer *w, size_t from,
 	options = (struct log_segment_options){
 	    .dir = dir,
 	    .suffix = suffix,
+	    .header = header,
 	    .role = role,
 	    .compression_level = settings->compression_level,
 	    .max_file_size = settings->max_file_size > 0
@@ -429,6 +489,7 @@ static bool add_logger(struct log_writer *w,
 
 	logger->meta = copy_names(w->arena, settings->meta);
 	logger->headers = copy_names(w->arena, settings->headers);
+	logger->filter_event = arena_strdup(w->arena, settings->filter_event);
 	if (settings->back_pressure > 0 &&
 	    settings->back_pressure < w->back_pressure)
 		w->back_pressure = settings->back_pressure;
@@ -437,9 +498,17 @@ static bool add_logger(struct log_writer *w,
 		const char *suffix = settings->per_record[type].suffix;
 
 		logger->sink[type] = -1;
+		if (settings->per_record[type].template) {
+			logger->templates[type] = template_compile(
+			    settings->per_record[type].template, w->arena, err);
+			if (!logger->templates[type])
+				return false;
+		}
 		if (settings->per_record[type].enabled &&
 		    !sink_for(w, from, settings, dir ? dir : settings->log_dir,
-			suffix ? suffix : "", role, &logger->sink[type], err))
+			suffix ? suffix : "",
+			settings->per_record[type].segment_header, role,
+			&logger->sink[type], err))
 			return false;
 	}
 	return true;

@@ -28,9 +28,12 @@ struct logger_settings {
 	int compression_level;
 	struct string_list_view meta, headers;
 	int64_t back_pressure;
+	const char *filter_event; /* NULL: everything is written */
 	struct {
 		bool enabled;
 		const char *suffix, *log_dir; /* NULL: as the logger's */
+		const char *template;         /* NULL: JSON */
+		const char *segment_header;   /* NULL, "": none */
 	} per_record[LOG_TYPE_COUNT];
 };
 
@@ -50,8 +53,20 @@ struct log_writer *log_writer_start(const struct logger_settings *loggers,
 void log_writer_stop(struct log_writer *writer);
 
 struct log_batch *log_batch_new(struct log_writer *writer) MUST_USE;
-/* Formats now, for each logger that wants the type. */
+/* Formats now, for each logger that wants the type; not for those that have to
+ * ask the policy before (all but Rejection). */
 void log_batch_add(struct log_batch *batch, const struct log_record *record);
+
+/* Loggers that ask: the event of number `i` that is to be asked whether it
+ * writes this record; NULL: it does not want it anyway. */
+size_t log_writer_filters(const struct log_writer *writer);
+const char *log_writer_filter(
+    const struct log_writer *writer, size_t i, enum log_type type);
+/* What it would write, and where; to be put when the answer was yes. */
+int log_batch_format(const struct log_batch *batch, size_t i,
+    const struct log_record *record, struct buf *out);
+void log_batch_put(struct log_batch *batch, int where, const struct buf *text);
+const char *log_writer_nodeid(const struct log_writer *writer);
 /* No record was added that any logger wants. */
 bool log_batch_empty(const struct log_batch *batch);
 /* Of a batch that is not submitted; NULL is fine. */

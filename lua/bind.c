@@ -51,6 +51,7 @@ void script_bind_open(lua_State *L)
 	bind_fs_open(L);
 	bind_invoke_open(L);
 	bind_http_open(L);
+	bind_dsn_open(L);
 	bind_regex_open(L);
 	bind_secrets_open(L);
 	bind_string_open(L);

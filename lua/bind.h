@@ -39,6 +39,7 @@ void bind_fs_open(lua_State *L);       /* fs.*, glob, read_dir */
 void bind_invoke_open(lua_State *L);   /* invoke_get_* */
 void bind_http_open(lua_State *L);     /* http.* */
 void bind_throttle_open(lua_State *L); /* make_throttle */
+void bind_dsn_open(lua_State *L);      /* generate_rfc3464_message */
 void bind_missing_open(lua_State *L);  /* what is not supported, by name */
 /* Metatables and tables of their own. */
 void bind_sqlite_open(lua_State *L); /* require 'sqlite' */

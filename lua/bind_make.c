@@ -147,6 +147,43 @@ static int l_configure_local_logs(lua_State *L)
 	return 0;
 }
 
+/* Both kinds of hooks share their names. */
+static int l_configure_hook(lua_State *L)
+{
+	const struct param_set *set = lua_touserdata(L, lua_upvalueindex(1));
+	struct policy_setup *setup = &script_state_of(L)->policy->setup;
+	bool counts = may_declare(L, set->name);
+	struct log_hook *hook;
+	struct arena *arena;
+	void *record;
+
+	lua_settop(L, 1);
+	arena = counts ? setup->arena : script_box_arena(L);
+	(void)script_params_check(L, 1, set, arena, &record);
+	if (!counts)
+		return 0;
+	hook = record;
+	if (set == &log_disposition_params)
+		hook->event =
+		    arena_printf(arena, "log_disposition_%s", hook->name);
+	for (size_t i = 0; i < setup->hook_count; i++)
+		if (str_eq(setup->hooks[i]->name, hook->name) &&
+		    !setup->hooks[i]->event == !hook->event)
+			return luaL_error(L,
+			    "kumo.%s: there is a hook \"%s\" already",
+			    set->name, hook->name);
+	APPEND(setup->hooks, setup->hook_count, hook);
+	setup->hook_count++;
+	return 0;
+}
+
+static void add_hook(lua_State *L, const struct param_set *set)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)set);
+	lua_pushcclosure(L, l_configure_hook, 1);
+	lua_setfield(L, -2, set->name);
+}
+
 /* ---- spools and sources by definition ---- */
 
 struct spool {
@@ -225,6 +262,8 @@ static const luaL_Reg functions[] = {
 void bind_make_open(lua_State *L)
 {
 	luaL_setfuncs(L, functions, 0);
+	add_hook(L, &log_hook_params);
+	add_hook(L, &log_disposition_params);
 	for (size_t i = 0; i < param_set_count; i++) {
 		const struct param_set *set = param_sets[i];
 

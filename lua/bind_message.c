@@ -7,11 +7,14 @@
  */
 #include "base/diag.h"
 #include "base/str.h"
+#include "base/xalloc.h"
 #include "lua/bind.h"
+#include "lua/script_call.h"
 #include "lua/script_services.h"
 #include "lua/script_value.h"
 
 #define MESSAGE "penstock.message"
+#define INJECTED_MOST 100 /* by one event whose caller collects */
 #define NULL_QUEUE "null" /* mail that nobody wants (10.5) */
 
 struct handle {
@@ -353,6 +356,25 @@ int script_message_l_make(lua_State *L)
 	return 1;
 }
 
+/* To whoever collects, for the transaction that follows, as it is now; else to
+ * the queue. */
+static bool hand_over(lua_State *L, const struct message *m, struct err *err)
+{
+	struct script_state *state = script_state_of(L);
+	struct script_call *call = state->call;
+
+	if (!call || !call->collects)
+		return script_inject(
+		    (struct message *)(uintptr_t)m, state->deadline, err);
+	if (call->injected_count == INJECTED_MOST)
+		return err_set(
+		    err, ERR_PERM, "more than %d messages", INJECTED_MOST);
+	call->injected = xrealloc(call->injected,
+	    (call->injected_count + 1) * sizeof(struct message *));
+	call->injected[call->injected_count++] = message_copy(m);
+	return true;
+}
+
 int script_message_l_inject(lua_State *L)
 {
 	struct message *m = script_message_check(L, 1);
@@ -370,8 +392,7 @@ int script_message_l_inject(lua_State *L)
 	if (m->recipients.count == 0)
 		return luaL_error(L, "inject_message: it has no recipient");
 	if (!message_queue_name(m, queue, &err) ||
-	    (!str_eq(buf_str(queue), NULL_QUEUE) &&
-		!script_inject(m, script_state_of(L)->deadline, &err))) {
+	    (!str_eq(buf_str(queue), NULL_QUEUE) && !hand_over(L, m, &err))) {
 		(void)err_prefix(&err, "inject_message");
 		script_raise(L, &err);
 	}

@@ -12,14 +12,13 @@
 static const char *const not_yet[] = {"aaa.configure_acl",
     "aaa.make_access_control_list", "api.inject.build_v1",
     "api.inject.inject_v1", "configure_bounce_classifier",
-    "configure_log_disposition_hook", "configure_log_hook",
     "counter_series.define", "crypto.aes_decrypt_block",
     "crypto.aes_encrypt_block", "crypto.aws_sign_v4",
     "dns.configure_unbound_resolver", "dns.load_resolv_conf",
     "encode.charset_decode", "encode.charset_encode", "file_type.from_bytes",
-    "generate_rfc3464_message", "jsonl.new_multi_tailer", "jsonl.new_tailer",
-    "jsonl.new_writer", "mimepart.builder", "mpsc.define", "prometheus_metrics",
-    "shaping.load", "spawn_task", "spf.check_host", "spf.check_msg",
+    "jsonl.new_multi_tailer", "jsonl.new_tailer", "jsonl.new_writer",
+    "mimepart.builder", "mpsc.define", "prometheus_metrics", "shaping.load",
+    "spawn_task", "spf.check_host", "spf.check_msg",
     "string.normalize_smtp_response", "string.psl_domain", "string.psl_suffix"};
 
 /* Outside of what this program is for. */

@@ -120,6 +120,13 @@ void script_arg_conn_meta(struct script_call *call, const struct meta *meta);
  * After SCRIPT_EXPIRED the caller must not touch it again, only unref it. */
 void script_arg_message(struct script_call *call, struct message *m);
 
+/* What the handler gives to kumo.inject_message is kept for whoever asked, to
+ * be inserted together with something else. */
+void script_collect(struct script_call *call);
+/* After SCRIPT_VALUE and SCRIPT_NO_HANDLER; they live as long as the call. */
+struct message *const *script_call_injected(
+    const struct script_call *call, size_t *count);
+
 /* Runs on a Lua thread, waits here until done or the deadline (clock_now_ms).
  */
 enum script_outcome script_call_run(struct script_call *call, int64_t deadline);

@@ -48,6 +48,9 @@ void script_call_unref(struct script_call *call)
 		message_unref(call->message);
 	for (size_t i = 0; i < call->batch_count; i++)
 		message_unref(call->batch[i]);
+	for (size_t i = 0; i < call->injected_count; i++)
+		message_unref(call->injected[i]);
+	free(call->injected);
 	script_session_unref(call->session);
 	meta_free(call->meta);
 	arena_unref(call->arena);
@@ -202,10 +205,12 @@ struct script_state *script_call_serve(
 	}
 	state->deadline = deadline;
 	state->uses++;
+	state->call = call;
 	if (call->is_load)
 		script_load_run(state, call);
 	else
 		script_event_run(state, call);
+	state->call = NULL;
 	/* Whatever it says: too late is too late. */
 	if (script_over(state) && answer->outcome != SCRIPT_EXPIRED) {
 		answer->outcome = SCRIPT_EXPIRED;
@@ -215,6 +220,24 @@ struct script_state *script_call_serve(
 			    answer->where);
 	}
 	return state;
+}
+
+/* ---- what it injects ---- */
+
+void script_collect(struct script_call *call)
+{
+	call->collects = true;
+}
+
+struct message *const *script_call_injected(
+    const struct script_call *call, size_t *count)
+{
+	enum script_outcome outcome = script_call_outcome(call);
+
+	*count = outcome == SCRIPT_VALUE || outcome == SCRIPT_NO_HANDLER
+		     ? call->injected_count
+		     : 0;
+	return call->injected;
 }
 
 /* ---- answers ---- */

@@ -60,6 +60,9 @@ struct script_call {
 	struct message *message;
 	struct message **batch; /* of a session's method; NULL: none */
 	size_t batch_count;
+	bool collects; /* script_collect() */
+	struct message **injected;
+	size_t injected_count;
 	struct script_session *session; /* script_session.h; NULL: an event */
 	enum script_step step;
 	struct script_answer answer;

@@ -223,6 +223,7 @@ static void pool_free(struct script_policy *p)
 	free(p->setup.listener_values);
 	free(p->setup.listener_where);
 	free(p->setup.logs);
+	free(p->setup.hooks);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->timer);
 	pthread_mutex_destroy(&p->lock);

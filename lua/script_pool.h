@@ -64,7 +64,7 @@ struct script_policy {
 	struct map *warned;    /* what was said once */
 	unsigned base_threads, most_threads;
 	unsigned sessions; /* each may have a thread beyond most_threads */
-	unsigned threads; /* serving or idle, abandoned ones excluded */
+	unsigned threads;  /* serving or idle, abandoned ones excluded */
 	unsigned idle;
 	unsigned alive; /* all threads that use this struct */
 	bool closing;

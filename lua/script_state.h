@@ -39,6 +39,7 @@ struct script_state {
 	struct script_policy *policy;
 	struct list link; /* among the idle ones */
 	enum script_phase phase;
+	struct script_call *call;     /* that runs; NULL: none */
 	bool is_first;                /* the one whose declarations count */
 	int64_t created_at, deadline; /* clock_now_ms */
 	int64_t uses;

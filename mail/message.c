@@ -74,7 +74,34 @@ struct message *message_derive(const struct message *m)
 	copy->content_changed = m->content_changed;
 	copy->created_ms = m->created_ms;
 	copy->due_at = m->due_at;
+	copy->reception_protocol =
+	    arena_strdup(copy->arena, m->reception_protocol);
 	copy->scheduling = arena_strdup(copy->arena, m->scheduling);
+	return copy;
+}
+
+struct message *message_copy(const struct message *m)
+{
+	struct message *copy = message_derive(m);
+
+	memcpy(copy->id, m->id, sizeof copy->id);
+	copy->attempts = m->attempts;
+	for (size_t i = 0; i < m->recipients.count; i++) {
+		const struct envelope_recipient *r = &m->recipients.items[i];
+		const struct address *a = &r->address;
+
+		*ARRAY_ADD(&copy->recipients) = (struct envelope_recipient){
+		    .address =
+			{
+			    .local = arena_strdup(copy->arena, a->local),
+			    .user = arena_strdup(copy->arena, a->user),
+			    .domain = arena_strdup(copy->arena, a->domain),
+			    .email = arena_strdup(copy->arena, a->email),
+			},
+		    .notify = arena_strdup(copy->arena, r->notify),
+		    .orcpt = arena_strdup(copy->arena, r->orcpt),
+		};
+	}
 	return copy;
 }
 

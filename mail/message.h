@@ -38,8 +38,10 @@ struct message {
 	bool sender_changed, recipients_changed;
 	int64_t created_ms; /* unix, milliseconds */
 	int attempts;
-	int64_t due_at;         /* unix seconds; 0: now */
-	const char *scheduling; /* JSON, NULL: none */
+	int64_t due_at;                 /* unix seconds; 0: now */
+	const char *scheduling;         /* JSON, NULL: none */
+	const char *reception_protocol; /* NULL: as the session that it came in
+					   by; a literal, or in the arena */
 };
 
 /* A new id (UUID version 7, so it sorts by time), empty otherwise. */
@@ -49,6 +51,8 @@ void message_unref(struct message *m);
 /* For one batch: sender, meta (copied), content and prefix (shared or copied),
  * a new id, no recipients. */
 struct message *message_derive(const struct message *m) MUST_USE;
+/* All of it, with its id; content is shared. */
+struct message *message_copy(const struct message *m) MUST_USE;
 void message_id_new(char out[MESSAGE_ID_SIZE]);
 int64_t message_size(const struct message *m); /* prefix and content */
 /* The whole message, at most `most` bytes: ERR_PERM beyond. */

@@ -19,6 +19,8 @@ const struct param_set *const param_sets[] = {
     &egress_source_params,
     &egress_path_params,
     &log_config_params,
+    &log_hook_params,
+    &log_disposition_params,
 };
 const size_t param_set_count = COUNT(param_sets);
 

@@ -25,6 +25,8 @@ struct policy_setup {
 	size_t listener_count;
 	const struct log_config **logs;
 	size_t log_count;
+	const struct log_hook **hooks; /* of both kinds */
+	size_t hook_count;
 	enum unlisted_domains unlisted_domains;
 	enum local_submission local_submission;
 	const char *spool_path; /* of the first define_spool; NULL: none */

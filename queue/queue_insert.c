@@ -237,7 +237,9 @@ static bool insert_message_row(struct queue_conn *conn, const struct message *m,
 	queue_bind_text(stmt, 14, intake->client_name);
 	queue_bind_text(stmt, 15, intake->helo);
 	queue_bind_text(stmt, 16, intake->authn_id);
-	queue_bind_text(stmt, 17, intake->reception_protocol);
+	queue_bind_text(stmt, 17,
+	    m->reception_protocol ? m->reception_protocol
+				  : intake->reception_protocol);
 	queue_bind_text(stmt, 18, intake->listener);
 	queue_bind_text(stmt, 19, intake->hostname);
 	queue_bind_text(stmt, 20, admitted_by);

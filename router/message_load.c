@@ -53,7 +53,7 @@ static void copy_sender(struct message *m, const struct envelope_sender *s)
 }
 
 struct message *message_without_content(const struct ready_message *rm,
-    const struct delivery_recipient *recipients, size_t count)
+    const struct delivery_recipient *const *recipients, size_t count)
 {
 	struct message *m = message_new();
 	struct meta *meta = NULL;
@@ -61,7 +61,7 @@ struct message *message_without_content(const struct ready_message *rm,
 	(void)snprintf(m->id, sizeof m->id, "%s", rm->m.id);
 	copy_sender(m, &rm->m.sender);
 	for (size_t i = 0; i < count; i++) {
-		const struct envelope_recipient *who = &recipients[i].who;
+		const struct envelope_recipient *who = &recipients[i]->who;
 
 		*ARRAY_ADD(&m->recipients) = (struct envelope_recipient){
 		    .address = copy_address(m->arena, &who->address),
@@ -80,7 +80,7 @@ struct message *message_without_content(const struct ready_message *rm,
 	m->created_ms = rm->m.created_ms;
 	if (count > 0) {
 		const struct ready_recipient *info =
-		    &rm->info[recipients[0].recipient_id];
+		    &rm->info[recipients[0]->recipient_id];
 
 		m->attempts = info->attempts;
 		m->due_at = info->due_at;
@@ -130,12 +130,11 @@ static void serve(struct inbox_item *item, void *ctx)
 	(void)ctx;
 	load->ok = true;
 	for (size_t i = 0; i < load->count && load->ok; i++) {
-		struct ready_message *rm = load->rms[i];
-		struct message *m =
-		    message_without_content(rm, rm->recipients, rm->count);
+		struct message *m = load->messages[i];
 
-		load->messages[i] = m;
-		m->content = read_content(load, &rm->m, &conn);
+		/* Of rm only what never changes: the loop may be at the rest.
+		 */
+		m->content = read_content(load, &load->rms[i]->m, &conn);
 		load->ok = m->content != NULL;
 	}
 	queue_disconnect(conn);
@@ -158,7 +157,20 @@ static void run_loaded(struct loop_item *item)
 	free(load);
 }
 
-void message_load(struct message_loader *loader,
+static struct message *whole(const struct ready_message *rm)
+{
+	const struct delivery_recipient **who =
+	    xcalloc(rm->count + 1, sizeof(struct delivery_recipient *));
+	struct message *m;
+
+	for (size_t i = 0; i < rm->count; i++)
+		who[i] = &rm->recipients[i];
+	m = message_without_content(rm, who, rm->count);
+	free(who);
+	return m;
+}
+
+static struct load *load_new(struct message_loader *loader,
     struct ready_message *const *rms, size_t count, message_loaded_fn *done,
     void *ctx)
 {
@@ -172,6 +184,26 @@ void message_load(struct message_loader *loader,
 	load->count = count;
 	load->done = done;
 	load->ctx = ctx;
+	return load;
+}
+
+void message_load(struct message_loader *loader,
+    struct ready_message *const *rms, size_t count, message_loaded_fn *done,
+    void *ctx)
+{
+	struct load *load = load_new(loader, rms, count, done, ctx);
+
+	for (size_t i = 0; i < count; i++)
+		load->messages[i] = whole(rms[i]);
+	worker_pool_put(loader->pool, &load->item.item);
+}
+
+void message_complete_take(struct message_loader *loader, struct message *m,
+    struct ready_message *rm, message_loaded_fn *done, void *ctx)
+{
+	struct load *load = load_new(loader, &rm, 1, done, ctx);
+
+	load->messages[0] = m;
 	worker_pool_put(loader->pool, &load->item.item);
 }
 

@@ -24,7 +24,7 @@ void message_loader_free(struct message_loader *loader); /* NULL is fine */
 
 /* Everything but the content, for these recipients of it. */
 struct message *message_without_content(const struct ready_message *rm,
-    const struct delivery_recipient *recipients, size_t count) MUST_USE;
+    const struct delivery_recipient *const *recipients, size_t count) MUST_USE;
 
 /* messages[i] is rms[i] with all of its recipients, and the callee's to unref;
  * NULL with err: something cannot be read, and none of them is given.  Called
@@ -34,5 +34,9 @@ typedef void message_loaded_fn(
 void message_load(struct message_loader *loader,
     struct ready_message *const *rms, size_t count, message_loaded_fn *done,
     void *ctx);
+/* The same for one message that was made without its content; the callee's
+ * from then on. */
+void message_complete_take(struct message_loader *loader, struct message *m,
+    struct ready_message *rm, message_loaded_fn *done, void *ctx);
 
 #endif

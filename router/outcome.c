@@ -31,9 +31,9 @@ struct outcomes {
 	size_t unsettled;         /* in open and in batches under way */
 	struct buf line, headers; /* kept, to spare allocations */
 	struct {
-		const char **items;
+		const struct delivery_recipient **items;
 		size_t count, size;
-	} addresses;
+	} members; /* of a group */
 	struct {
 		size_t *items;
 		size_t count, size;
@@ -175,10 +175,13 @@ static bool retry(struct outcomes *o, const struct ready_message *rm,
 /* ---- records ---- */
 
 static void write_record(struct outcomes *o, enum log_type type,
-    const struct ready_message *rm, const char *const *addresses, size_t count,
+    struct ready_message *rm,
+    const struct delivery_recipient *const *recipients, size_t count,
     const struct smtp_reply *reply, int attempts, const struct attempt *a)
 {
 	const struct session_facts *facts = a->facts;
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	const char **addresses = ARENA_ARRAY(arena, const char *, count + 1);
 	struct log_record record = {
 	    .type = type,
 	    .id = rm->m.id,
@@ -202,6 +205,8 @@ static void write_record(struct outcomes *o, enum log_type type,
 	char ip[IP_TEXT];
 	struct meta *meta = NULL;
 
+	for (size_t i = 0; i < count; i++)
+		addresses[i] = recipients[i]->who.address.email;
 	if (!record.provider_name)
 		record.provider_name =
 		    scheduled_queue_config(rm->sq)->provider_name;
@@ -236,7 +241,9 @@ static void write_record(struct outcomes *o, enum log_type type,
 		record.header_block = buf_str(&o->headers);
 		record.header_len = o->headers.len;
 	}
-	log_batch_add(outcome_batch_log(open_batch(o)), &record);
+	outcome_batch_record(open_batch(o), &record,
+	    &(struct record_subject){
+		.rm = rm, .recipients = recipients, .count = count});
 	meta_free(meta);
 }
 
@@ -294,12 +301,13 @@ static void expire(struct outcomes *o, struct ready_message *rm,
 	struct arena *arena = outcome_batch_arena(open_batch(o));
 	struct smtp_reply *reply = ARENA_NEW(arena, struct smtp_reply);
 	const char *address = recipient->who.address.email;
+	const struct delivery_recipient *const alone = recipient;
 
 	*reply = smtp_reply_make(arena, 551, "5.4.7",
 	    "message expired: its next attempt would be past its lifetime; "
 	    "last reply: %d %.300s",
 	    recipient->reply.code, recipient->reply.text);
-	write_record(o, LOG_EXPIRATION, rm, &address, 1, reply, attempts,
+	write_record(o, LOG_EXPIRATION, rm, &alone, 1, reply, attempts,
 	    &(struct attempt){.site = attempt->site,
 		.pool = attempt->pool,
 		.source = attempt->source});
@@ -372,7 +380,7 @@ void outcomes_free(struct outcomes *o)
 	loop_timer_free(o->linger);
 	buf_release(&o->line);
 	buf_release(&o->headers);
-	ARRAY_FREE(&o->addresses);
+	ARRAY_FREE(&o->members);
 	ARRAY_FREE(&o->groups);
 	free(o);
 }
@@ -393,16 +401,14 @@ void outcome_report(struct outcomes *o, struct ready_message *rm,
 	for (size_t i = 0; i < count; i++) {
 		if (o->groups.items[i] != i)
 			continue;
-		o->addresses.count = 0;
+		o->members.count = 0;
 		for (size_t j = i; j < count; j++)
 			if (o->groups.items[j] == i)
-				*ARRAY_ADD(&o->addresses) =
-				    recipients[j].who.address.email;
+				*ARRAY_ADD(&o->members) = &recipients[j];
 		write_record(o,
 		    texts[kind_of(&recipients[i].reply, attempt)].type, rm,
-		    o->addresses.items, o->addresses.count,
-		    &recipients[i].reply, info_of(rm, &recipients[i])->attempts,
-		    attempt);
+		    o->members.items, o->members.count, &recipients[i].reply,
+		    info_of(rm, &recipients[i])->attempts, attempt);
 	}
 	/* A batch is closed only by add(), so record and verdict of the same
 	 * recipient may part only when it is full: then the record goes first,
@@ -491,14 +497,15 @@ static void write_move_record(struct outcomes *o,
 	    .reception_protocol = rm->m.reception_protocol,
 	    .meta = m->meta,
 	};
+	const char **addresses;
 
-	o->addresses.count = 0;
+	addresses = ARENA_ARRAY(arena, const char *, m->recipients.count + 1);
 	for (size_t i = 0; i < m->recipients.count; i++)
-		*ARRAY_ADD(&o->addresses) =
-		    m->recipients.items[i].address.email;
-	record.recipients = o->addresses.items;
-	record.recipient_count = o->addresses.count;
-	log_batch_add(outcome_batch_log(open_batch(o)), &record);
+		addresses[i] = m->recipients.items[i].address.email;
+	record.recipients = addresses;
+	record.recipient_count = m->recipients.count;
+	outcome_batch_record(
+	    open_batch(o), &record, &(struct record_subject){.message = m});
 }
 
 void outcome_move_take(struct outcomes *o, struct ready_message *rm,

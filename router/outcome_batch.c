@@ -10,6 +10,7 @@
 #include "base/xalloc.h"
 #include "queue/queue.h"
 #include "router/intake.h"
+#include "router/record_asks.h"
 #include "router/router.h"
 
 struct outcome_batch {
@@ -18,6 +19,7 @@ struct outcome_batch {
 	struct router *r;
 	struct arena *arena;
 	struct log_batch *log;
+	struct record_asks *asks; /* NULL: nobody asks */
 	struct {
 		struct queue_verdict *items;
 		size_t count, size;
@@ -46,11 +48,15 @@ struct outcome_batch {
 static bool settle(struct queue_job *job, struct queue_conn *conn)
 {
 	struct outcome_batch *b = CONTAINER_OF(job, struct outcome_batch, job);
+	struct message *const *inject = NULL;
+	size_t inject_count = 0;
 
-	if (b->verdicts.count == 0)
+	if (b->asks)
+		inject = record_asks_messages(b->asks, &inject_count);
+	if (b->verdicts.count == 0 && inject_count == 0)
 		return true;
-	return queue_settle(conn, b->verdicts.items, b->verdicts.count, NULL, 0,
-	    false, &b->gone, &job->err);
+	return queue_settle(conn, b->verdicts.items, b->verdicts.count, inject,
+	    inject_count, false, &b->gone, &job->err);
 }
 
 static void finish(struct outcome_batch *b)
@@ -61,6 +67,10 @@ static void finish(struct outcome_batch *b)
 	for (size_t i = 0; i < b->messages.count; i++)
 		intake_settled(r->intake, b->messages.items[i]);
 	b->done(b, b->ctx);
+	/* What was inserted may be due. */
+	if (b->asks)
+		intake_scan(r->intake);
+	record_asks_free(b->asks);
 	log_batch_free(b->log);
 	ARRAY_FREE(&b->verdicts);
 	ARRAY_FREE(&b->messages);
@@ -85,6 +95,11 @@ static void send_to_log(struct outcome_batch *b)
 
 	b->log = NULL;
 	log_writer_submit(log, on_log_thread, b);
+}
+
+static void on_asked(void *ctx)
+{
+	send_to_log(ctx);
 }
 
 static void run_logged(struct loop_item *item)
@@ -134,9 +149,14 @@ struct arena *outcome_batch_arena(struct outcome_batch *b)
 	return b->arena;
 }
 
-struct log_batch *outcome_batch_log(struct outcome_batch *b)
+void outcome_batch_record(struct outcome_batch *b,
+    const struct log_record *record, const struct record_subject *about)
 {
-	return b->log;
+	log_batch_add(b->log, record);
+	if (!b->asks && record_asks_needed(b->r))
+		b->asks = record_asks_new(b->r);
+	if (b->asks)
+		record_asks_add(b->asks, b->log, record, about);
 }
 
 void outcome_batch_add(struct outcome_batch *b, struct ready_message *rm,
@@ -177,6 +197,8 @@ void outcome_batch_submit(struct outcome_batch *b)
 	b->row_first = FAULT_POINT("outcome.record-after-row");
 	if (b->row_first)
 		queue_threads_write(b->r->threads, &b->job);
+	else if (b->asks && record_asks_count(b->asks) > 0)
+		record_asks_run(b->asks, b->log, on_asked, b);
 	else
 		send_to_log(b);
 }

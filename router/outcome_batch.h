@@ -11,6 +11,7 @@
 #include "logs/log_writer.h"
 #include "router/queue_thread.h"
 #include "router/ready_message.h"
+#include "router/record_asks.h"
 
 struct outcome_batch;
 struct router;
@@ -19,7 +20,9 @@ struct outcome_batch *outcome_batch_new(struct router *r,
     void (*done)(struct outcome_batch *batch, void *ctx), void *ctx) MUST_USE;
 /* Texts of verdicts may live here. */
 struct arena *outcome_batch_arena(struct outcome_batch *batch);
-struct log_batch *outcome_batch_log(struct outcome_batch *batch);
+/* A record: to the log, and to whom the policy wants asked about it. */
+void outcome_batch_record(struct outcome_batch *batch,
+    const struct log_record *record, const struct record_subject *about);
 /* rm loses one unsettled recipient when the verdict is committed. */
 void outcome_batch_add(struct outcome_batch *batch, struct ready_message *rm,
     const struct queue_verdict *verdict);

@@ -53,6 +53,7 @@ static void swap(struct router *r, struct script_policy *policy)
 			  "needs a restart");
 	script_policy_unref(r->policy);
 	r->policy = policy;
+	router_look_at_loggers(r);
 	egress_flush(r->egress);
 	diag_info("reload: generation %lld of the policy is in use",
 	    (long long)script_policy_generation(policy));

@@ -194,6 +194,28 @@ static void on_doorbell(int fd, void *ctx)
 	intake_scan(r->intake);
 }
 
+/* ---- the policy's part ---- */
+
+void router_look_at_loggers(struct router *r)
+{
+	const struct policy_setup *setup = script_policy_setup(r->policy);
+	bool meta = false, headers = false;
+
+	for (size_t i = 0; i < setup->log_count; i++) {
+		meta = meta || setup->logs[i]->meta.count > 0;
+		headers = headers || setup->logs[i]->headers.count > 0;
+	}
+	for (size_t i = 0; i < setup->hook_count; i++) {
+		meta = meta || setup->hooks[i]->meta.count > 0;
+		headers = headers || setup->hooks[i]->headers.count > 0;
+	}
+	/* Loggers stay as they were at the start. */
+	if (meta)
+		atomic_store(&r->log_meta, true);
+	if (headers)
+		atomic_store(&r->log_headers, true);
+}
+
 /* ---- */
 
 bool router_start(struct router *r, struct err *err)

@@ -92,9 +92,10 @@ struct router {
 	struct tls_client *tls;
 	struct log_writer *log;
 	struct control *control;
-	bool log_meta, log_headers; /* some logger copies them */
-	const char *hostname;       /* EHLO when nobody gives another */
-	unsigned holds;             /* enum router_hold */
+	/* Some logger or hook copies them; read by the queue writer, too. */
+	atomic_bool log_meta, log_headers;
+	const char *hostname; /* EHLO when nobody gives another */
+	unsigned holds;       /* enum router_hold */
 	char hold_reason[256];
 	int64_t started;        /* unix seconds */
 	char reload_error[512]; /* of the last reload; "" when it worked */
@@ -133,6 +134,8 @@ void router_tick(struct router *r);
 /* Something ended (a connection, a batch): perhaps a stop or a recovery that
  * waited for it can go on. */
 void router_progress(struct router *r);
+/* What the loggers and hooks of the policy in use copy. */
+void router_look_at_loggers(struct router *r);
 /* Everything that is attempted ends, the rest is given back, then the loop
  * ends. */
 void router_stop(struct router *r, const char *why, int exit_code);

@@ -267,11 +267,7 @@ static void start_log(struct router *r)
 	char dir[4096], nodeid[37];
 	struct err err = {0};
 
-	for (size_t i = 0; i < setup->log_count; i++) {
-		r->log_meta = r->log_meta || setup->logs[i]->meta.count > 0;
-		r->log_headers =
-		    r->log_headers || setup->logs[i]->headers.count > 0;
-	}
+	router_look_at_loggers(r);
 	if (!path_dir(dir, sizeof dir, r->options->queue_path, &err) ||
 	    !log_node_id(dir, nodeid, &err))
 		give_up("node id", &err);

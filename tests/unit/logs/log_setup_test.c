@@ -81,7 +81,7 @@ START_TEST(policy_and_logs_know_the_same_types)
 	    "{\"log_dir\":\"/l\",\"per_record\":{\"%s\":{\"enable\":false}}}",
 	    type);
 	config = config_of(table.data, arena);
-	ck_assert(!log_config_for(config, type)->enable);
+	ck_assert(!log_per_record_for(&config->per_record, type)->enable);
 	buf_release(&table);
 	arena_unref(arena);
 }
