@@ -520,7 +520,7 @@ int main(int argc, char **argv)
 	script_use_forwarder(o.resolver);
 	if (o.check) {
 		script_policy_unref(load_policy(&o, SCRIPT_CHECK));
-		(void)puts("ok");
+		(void)printf("%s: ok\n", o.policy);
 		return EX_OK;
 	}
 	if (!o.foreground && !daemon_background(&err))

@@ -225,7 +225,7 @@ NORETURN static void check(const struct settings *s)
 		(void)fprintf(stderr, "penstock-router: %s\n", err.text);
 		exit(err_exit_code(&err));
 	}
-	(void)printf("%s: the policy loads\n", s->router.policy_path);
+	(void)printf("%s: ok\n", s->router.policy_path);
 	script_policy_unref(policy);
 	(void)script_shutdown(5000);
 	exit(EX_OK);

@@ -104,6 +104,10 @@ end)]]))
   t.log(router, 'DeferredInjectionRebind', { recipient = 'boom@example.com', queue = 'example.com' })
   local delivered = t.log(router, 'Delivery', { recipient = 'boom@example.com' })
   t.eq(delivered.num_attempts, 0, 'a new queue begins anew')
+  -- After a week it is given up.
+  t.advance '8 days'
+  t.log(router, 'Expiration', { code = 551, recipient = 'later@example.com', queue = DEFERRED })
+  empty(router)
 end)
 
 t.test('without a handler it goes where it would have gone', function()

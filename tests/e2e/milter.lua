@@ -29,9 +29,11 @@ end)]])
   t.eq(status, 78, out)
   t.has(out, 'check.lua:')
   t.write('check.lua', policy "kumo.on('validate_config', function() end)")
-  status, out = t.run { milter, '--check', '--policy', path }
-  t.eq(status, 0, out)
-  t.has(out, 'ok')
+  for _, program in ipairs { milter, t.daemons.program 'penstock-router' } do
+    status, out = t.run { program, '--check', '--policy', path }
+    t.eq(status, 0, out)
+    t.has(out, 'check.lua: ok')
+  end
 end)
 
 t.test('--resolver is the name server that the policy asks', function()

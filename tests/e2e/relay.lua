@@ -215,6 +215,21 @@ t.test('a local part that a server behind us could route is refused to strangers
   t.eq(mta:rcpt '<plain@example.com>', 'continue')
 end)
 
+t.test('a domain may allow such local parts', function()
+  local milter = t.milter {
+    policy = policy [[
+kumo.on('get_listener_domain', function(domain)
+  return kumo.make_listener_domain { relay_to = true, allow_routed_local_part = domain == 'gateway.test' }
+end)]],
+  }
+  local mta = milter:connect { helo = 'x.test' }
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  t.eq(mta:rcpt '<x%other.test@gateway.test>', 'continue')
+  t.match(mta:rcpt '<x%other.test@example.com>', '^550 5%.7%.1 ')
+  t.eq(mta:message(t.plain), 'discard')
+  t.rows(milter:sql 'SELECT address FROM recipient', { { 'x%other.test@gateway.test' } })
+end)
+
 t.test('bare postmaster is always admitted, other bare names are not', function()
   local milter = t.milter { policy = policy '' }
   local mta = milter:connect { helo = 'x.test' }
