@@ -37,7 +37,8 @@ static struct value print_trigger(const void *record, struct arena *arena)
 	char text[96];
 
 	if (!s->trigger)
-		return param_text(arena, "Immediate");
+		return param_text(
+		    arena, s->duration.ms > 0 ? "Immediate" : NULL);
 	v.entries = ARENA_NEW(arena, struct value_entry);
 	v.entries->key = "Threshold";
 	v.entries->value = param_text(

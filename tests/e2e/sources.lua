@@ -185,9 +185,7 @@ t.test('suspend_when_proxy_unhealthy counts up to its threshold', function()
     return #sink:messages() >= 27
   end)
   -- One more may have been under way when the third failed.
-  local failed = #router:records 'TransientFailure'
-  t.ok(failed == 3 or failed == 4, failed)
-  t.eq(#p.asked, failed)
+  t.ok(#p.asked == 3 or #p.asked == 4, #p.asked)
 end)
 
 t.test('when all sources are suspended mail is deferred, and the attempt counts', function()
