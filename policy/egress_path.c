@@ -86,9 +86,11 @@ static const struct param_spec specs[] = {
     P_BOOL(S, enable_mta_sts, .flags = PARAM_IGNORED, .fallback = "true",
 	.help = "Whether to follow MTA-STS policies. Accepted, but not "
 		"honoured yet: no policy is asked for."),
-    P_BOOL(S, enable_dane, .flags = PARAM_UNSUPPORTED, .fallback = "false",
-	.help = "Whether to verify certificates by TLSA records. "
-		"Not supported yet."),
+    P_BOOL(S, enable_dane, .fallback = "false",
+	.help = "Whether to verify certificates by the TLSA records of hosts "
+		"that DNSSEC leads to (RFC 7672). A host whose records cannot "
+		"be had is passed over. Needs a trust anchor: see "
+		"penstock-router(8)."),
     P_BOOL(S, implicit_tls, .shown = "true on port 465",
 	.help = "Whether TLS begins with the first byte, without STARTTLS "
 		"(RFC 8314). Not in the original language."),

@@ -297,6 +297,8 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local)
 	    .destination = rq->destination,
 	    .path = ready_queue_path(rq),
 	    .source = rq->source->record,
+	    .hosts = rq->means ? rq->means->hosts : NULL,
+	    .next_hop = rq->routing_domain,
 	    .is_local = is_local,
 	    .ctx = local,
 	    .feeds = r->options->feeds,

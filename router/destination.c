@@ -27,6 +27,8 @@ struct search {
 	struct destination *d;
 	size_t open; /* answers to come */
 	bool is_mx;
+	bool validated; /* asked of the resolver that validates */
+	const char *domain;
 	destination_done_fn *done;
 	void *ctx;
 };
@@ -36,6 +38,7 @@ struct lookup {
 	struct search *search;
 	size_t host; /* which of d->hosts it is for */
 	struct mx_result *result;
+	bool is_again; /* the second time, without validation */
 };
 
 struct destination *destination_ref(struct destination *d)
@@ -60,7 +63,7 @@ static struct destination *destination_new(void)
 
 	d->refs = 1;
 	d->arena = arena;
-	d->site_name = "";
+	d->site_name = d->terms = "";
 	d->expires_at = clock_now_ms() + LITERAL_LIFE_MS;
 	return d;
 }
@@ -120,6 +123,7 @@ static void take_host(struct search *s, size_t host, struct mx_result *result)
 	if (result->status == MX_OK && result->count > 0) {
 		h->addresses = result->hosts[0].addresses;
 		h->address_count = result->hosts[0].address_count;
+		h->secure = s->validated && result->hosts[0].secure;
 		return;
 	}
 	diag_warn("mx_list: %s: %s: skipped", h->name, result->why);
@@ -145,6 +149,8 @@ static void take_mx(struct search *s, struct mx_result *result)
 	struct site_host *names;
 
 	keep_part(d, result);
+	if (s->validated)
+		d->dnssec = result->is_secure ? DNSSEC_SECURE : DNSSEC_INSECURE;
 	if (result->status == MX_NULL) {
 		d->is_null = true;
 		return;
@@ -164,6 +170,7 @@ static void take_mx(struct search *s, struct mx_result *result)
 		    .preference = h->preference,
 		    .port = h->port,
 		    .addresses = h->addresses,
+		    .secure = s->validated && h->secure,
 		    .address_count = h->address_count};
 		/* The port is part of the last label (12.3). */
 		names[i].name =
@@ -181,8 +188,12 @@ static void finish(struct search *s)
 {
 	int64_t least = router_until(clock_now_ms(), 0);
 
+	static const char *const terms[] = {
+	    "", " insecure", " secure", " bogus"};
+
 	if (!s->is_mx)
 		finish_list(s->d);
+	s->d->terms = terms[s->d->dnssec];
 	if (s->d->expires_at < least)
 		s->d->expires_at = least;
 	s->done(s->d, s->ctx);
@@ -194,11 +205,43 @@ static void run_finish(struct loop_item *item)
 	finish(CONTAINER_OF(item, struct search, item));
 }
 
+static void on_resolver_thread(struct mx_result *result, void *ctx)
+{
+	struct lookup *lookup = ctx;
+
+	lookup->result = result;
+	loop_post(lookup->search->r->loop, &lookup->item);
+}
+
+/* What cannot be validated is delivered as if nobody had asked, unless a path
+ * wants DANE: dnssec says so. */
+static void ask_again(struct lookup *lookup)
+{
+	struct search *s = lookup->search;
+
+	arena_unref(lookup->result->arena);
+	s->d->dnssec = DNSSEC_BOGUS;
+	lookup->is_again = true;
+	if (s->is_mx)
+		mx_lookup(s->r->resolver, s->domain,
+		    clock_now_ms() + DEADLINE_MS, on_resolver_thread, lookup);
+	else
+		mx_lookup_host(s->r->resolver, s->d->hosts[lookup->host].name,
+		    clock_now_ms() + DEADLINE_MS, on_resolver_thread, lookup);
+}
+
 static void run_lookup(struct loop_item *item)
 {
 	struct lookup *lookup = CONTAINER_OF(item, struct lookup, item);
 	struct search *s = lookup->search;
 
+	if (s->validated && !lookup->is_again &&
+	    lookup->result->status == MX_TEMP) {
+		ask_again(lookup);
+		return;
+	}
+	if (lookup->is_again)
+		s->validated = false;
 	if (s->is_mx)
 		take_mx(s, lookup->result);
 	else
@@ -206,14 +249,6 @@ static void run_lookup(struct loop_item *item)
 	free(lookup);
 	if (--s->open == 0)
 		finish(s);
-}
-
-static void on_resolver_thread(struct mx_result *result, void *ctx)
-{
-	struct lookup *lookup = ctx;
-
-	lookup->result = result;
-	loop_post(lookup->search->r->loop, &lookup->item);
 }
 
 static struct lookup *lookup_new(struct search *s, size_t host)
@@ -227,11 +262,20 @@ static struct lookup *lookup_new(struct search *s, size_t host)
 	return lookup;
 }
 
+static struct resolver *resolver_of(const struct search *s)
+{
+	return s->validated ? s->r->validator : s->r->resolver;
+}
+
 static void search_list(struct search *s, const struct protocol *p)
 {
 	struct destination *d = s->d;
 
 	d->is_list = d->is_exempt = true;
+	s->validated = s->r->dane_wanted && p->treat_mx_list_as_secure;
+	d->dnssec = !s->r->dane_wanted ? DNSSEC_UNKNOWN
+		    : s->validated     ? DNSSEC_SECURE
+				       : DNSSEC_INSECURE;
 	d->site_name = list_name(d, p);
 	d->count = p->mx_count;
 	d->hosts = ARENA_ARRAY(d->arena, struct destination_host, d->count);
@@ -250,7 +294,7 @@ static void search_list(struct search *s, const struct protocol *p)
 			    arena_memdup(d->arena, &e->ip, sizeof e->ip);
 			h->address_count = 1;
 		} else if (d->part_count + s->open <= COUNT(d->parts)) {
-			mx_lookup_host(s->r->resolver, e->host,
+			mx_lookup_host(resolver_of(s), e->host,
 			    clock_now_ms() + DEADLINE_MS, on_resolver_thread,
 			    lookup_new(s, i));
 		}
@@ -276,6 +320,8 @@ void destination_resolve(struct router *r, const struct protocol *protocol,
 	}
 	s->is_mx = true;
 	s->d->is_exempt = is_routing_domain;
-	mx_lookup(r->resolver, domain, clock_now_ms() + DEADLINE_MS,
+	s->validated = r->dane_wanted;
+	s->domain = arena_strdup(s->d->arena, domain);
+	mx_lookup(resolver_of(s), domain, clock_now_ms() + DEADLINE_MS,
 	    on_resolver_thread, lookup_new(s, 0));
 }

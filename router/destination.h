@@ -23,6 +23,7 @@ struct destination_host {
 	const char *path; /* a unix socket; the rest is unset */
 	int preference;
 	uint16_t port; /* 0: none given */
+	bool secure;   /* its addresses, by DNSSEC */
 	const struct ip_addr *addresses;
 	size_t address_count;
 };
@@ -34,6 +35,14 @@ struct lua_target {
 	const char *domain, *tenant, *campaign;
 	size_t batch_size, least; /* messages: in a call at most; to wait for */
 	int64_t latency_ms;
+};
+
+/* What DNSSEC says of the way from the domain to its hosts' names. */
+enum dnssec {
+	DNSSEC_UNKNOWN, /* nobody asked: no path has wanted DANE so far */
+	DNSSEC_INSECURE,
+	DNSSEC_SECURE,
+	DNSSEC_BOGUS, /* it cannot be validated; the hosts are as found */
 };
 
 struct destination {
@@ -48,6 +57,10 @@ struct destination {
 	bool is_exempt; /* the policy named it: the rule about our own addresses
 			   covers only services that feed us */
 	bool is_null;   /* RFC 7505 */
+	enum dnssec dnssec;
+	/* What sets it apart from other domains with the same site: a secure
+	 * and an insecure way to the same hosts have no queue in common. */
+	const char *terms;
 	const struct lua_target *lua; /* instead of hosts; NULL: SMTP */
 	const char *why;    /* not NULL: no host can be had, for now */
 	int64_t expires_at; /* clock_now_ms */

@@ -13,6 +13,7 @@ struct entry {
 	struct candidate candidate;
 	int preference;
 	size_t order; /* within equal preference */
+	size_t host;  /* of the destination's */
 };
 
 struct entries {
@@ -34,13 +35,12 @@ bool plan_refused(const struct destination *d, struct arena *arena,
 	return true;
 }
 
-/* 11.2: source, else the list's or the domain's, else the path's. */
-static uint16_t port_of(
-    const struct plan_question *q, const struct destination_host *h)
+uint16_t plan_port(const struct egress_path *path,
+    const struct egress_source *source, const struct destination_host *h)
 {
-	if (q->source->remote_port)
-		return (uint16_t)q->source->remote_port;
-	return h->port ? h->port : (uint16_t)q->path->smtp_port;
+	if (source->remote_port)
+		return (uint16_t)source->remote_port;
+	return h->port ? h->port : (uint16_t)path->smtp_port;
 }
 
 static void add_family(const struct plan_question *q,
@@ -54,9 +54,10 @@ static void add_family(const struct plan_question *q,
 		out->items[out->count] = (struct entry){
 		    .candidate = {.name = h->name,
 			.ip = *ip,
-			.port = port_of(q, h)},
+			.port = plan_port(q->path, q->source, h)},
 		    .preference = h->preference,
 		    .order = out->count,
+		    .host = (size_t)(h - q->destination->hosts),
 		};
 		out->count++;
 	}
@@ -84,7 +85,8 @@ static void collect(const struct plan_question *q, struct entries *out)
 			out->items[out->count] = (struct entry){
 			    .candidate = {.name = h->name, .path = h->path},
 			    .preference = h->preference,
-			    .order = out->count};
+			    .order = out->count,
+			    .host = i};
 			out->count++;
 			continue;
 		}
@@ -184,6 +186,47 @@ static void shuffle(const struct plan_question *q, struct entries *e)
 		}
 }
 
+/* RFC 7672, 2.2: nothing is sent to a host whose records cannot be had. */
+static bool drop_insecure(const struct plan_question *q, struct entries *e,
+    struct arena *arena, struct smtp_reply *refusal)
+{
+	const char *why = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; q->hosts && i < e->count; i++) {
+		const struct host_tls *tls = &q->hosts[e->items[i].host];
+
+		if (tls->status == DANE_FAILED)
+			why = tls->why;
+		else
+			e->items[kept++] = e->items[i];
+	}
+	if (!q->hosts || kept > 0) {
+		e->count = q->hosts ? kept : e->count;
+		return true;
+	}
+	*refusal = smtp_reply_make(arena, 451, "4.7.5",
+	    "DANE: no mail host of %s can be verified: %s",
+	    q->destination->site_name, why);
+	return false;
+}
+
+static void apply_dane(
+    const struct plan_question *q, const struct entry *e, struct candidate *c)
+{
+	const struct host_tls *tls = q->hosts ? &q->hosts[e->host] : NULL;
+
+	if (!tls)
+		return;
+	if (tls->status == DANE_USABLE) {
+		c->tls = TLS_REQUIRED;
+		c->tlsa = &tls->set;
+		c->next_hop = q->next_hop;
+	} else if (tls->status == DANE_UNUSABLE) {
+		c->tls = TLS_REQUIRED_INSECURE;
+	}
+}
+
 bool plan_candidates(const struct plan_question *q, struct arena *arena,
     struct candidate **out, size_t *count, struct smtp_reply *refusal)
 {
@@ -231,6 +274,8 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 		    "all mail hosts of %s are in skip_hosts", d->site_name);
 		return false;
 	}
+	if (!drop_insecure(q, &e, arena, refusal))
+		return false;
 	shuffle(q, &e);
 	*out = ARENA_ARRAY(arena, struct candidate, e.count);
 	for (size_t i = 0; i < e.count; i++) {
@@ -238,6 +283,7 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 
 		*c = e.items[i].candidate;
 		c->tls = q->path->enable_tls;
+		apply_dane(q, &e.items[i], c);
 		c->implicit_tls = egress_path_implicit_tls(q->path, c->port);
 	}
 	*count = e.count;

@@ -8,14 +8,25 @@
 #define ROUTER_PLAN_H
 
 #include "deliver/deliver.h"
+#include "net/dane.h"
 #include "router/destination.h"
 
 struct router_feed;
+
+/* What DANE makes of one host (policy language, 12.6). */
+struct host_tls {
+	enum dane_status status;
+	struct tlsa_set set;
+	const char *why; /* DANE_FAILED */
+};
 
 struct plan_question {
 	const struct destination *destination;
 	const struct egress_path *path;
 	const struct egress_source *source;
+	/* What DANE says of each host of the destination; NULL: not asked. */
+	const struct host_tls *hosts;
+	const char *next_hop; /* the domain; for DANE */
 	/* Is it an address of this machine?  (net/local_addr.h) */
 	bool (*is_local)(const struct ip_addr *ip, void *ctx);
 	void *ctx;
@@ -38,6 +49,10 @@ bool plan_refused(const struct destination *d, struct arena *arena,
 /* Connections that a ready queue should have: limit * (1 - e^(-0.023 n)),
  * rounded up, never more than limit or n (policy language, 12.1). */
 size_t plan_connections(size_t queued, int64_t limit);
+
+/* source, else the list's or the domain's, else the path's (11.2). */
+uint16_t plan_port(const struct egress_path *path,
+    const struct egress_source *source, const struct destination_host *h);
 
 /* path, else source, else the host's name (policy language, 11.2). */
 const char *plan_ehlo_name(const struct egress_path *path,

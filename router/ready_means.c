@@ -11,8 +11,11 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/xalloc.h"
+#include "net/dane.h"
 #include "net/mx.h"
 #include "net/tls.h"
+#include "router/destination.h"
+#include "router/plan.h"
 #include "router/policy_call.h"
 #include "router/ready_queue.h"
 #include "router/router.h"
@@ -61,6 +64,9 @@ void ready_means_unref(struct ready_means *means)
 	if (!means || --means->refs > 0)
 		return;
 	tls_profile_unref(means->tls);
+	destination_unref(means->destination);
+	for (size_t i = 0; i < means->answer_count; i++)
+		arena_unref(means->answers[i]);
 	record_unref(means->path);
 	record_unref(means->source);
 	arena_unref(means->arena);
@@ -138,7 +144,7 @@ static void failed(struct making *m)
 	diag_error("%s: %s", rq->name, m->err.text);
 	ready_means_unref(m->means);
 	if (rq->means && rq->means->path == rq->path &&
-	    rq->means->source == rq->source) {
+	    rq->means->source == rq->source && !rq->means->destination) {
 		/* A refresh that fails keeps what there is. */
 		rq->means->expires_at = clock_now_ms() + FAILURE_LIFE_MS;
 		return;
@@ -282,6 +288,88 @@ static void ask_proxy(struct making *m)
 	    clock_now_ms() + DNS_MS, on_resolver_thread, m);
 }
 
+/* ---- DANE ---- */
+
+struct dane_question {
+	struct loop_item item;
+	struct making *making;
+	size_t host;
+	struct dane_result *result;
+};
+
+static void run_dane(struct loop_item *item)
+{
+	struct dane_question *q =
+	    CONTAINER_OF(item, struct dane_question, item);
+	struct ready_means *means = q->making->means;
+	const struct dane_result *result = q->result;
+
+	means->hosts[q->host] = (struct host_tls){
+	    .status = result->status, .set = result->set, .why = result->why};
+	means->answers[means->answer_count++] = result->arena;
+	if (result->expires_at < means->expires_at)
+		means->expires_at = router_until(
+		    clock_now_ms(), result->expires_at - clock_now_ms());
+	answered(q->making);
+	free(q);
+}
+
+static void on_dane_answer(struct dane_result *result, void *ctx)
+{
+	struct dane_question *q = ctx;
+
+	q->result = result;
+	loop_post(q->making->rq->r->loop, &q->item);
+}
+
+/* RFC 7672, 2.2: MX and addresses have to be secure, or the records would say
+ * nothing; what cannot be validated is not used. */
+static void ask_dane(struct making *m)
+{
+	struct ready_queue *rq = m->rq;
+	struct ready_means *means = m->means;
+	struct destination *d = rq->destination;
+	const struct egress_path *path = means->path->record;
+
+	if (!path->enable_dane || d->lua)
+		return;
+	means->destination = destination_ref(d);
+	if (!rq->r->validator) {
+		(void)err_set(&m->err, ERR_CONFIG,
+		    "enable_dane: there is no trust anchor for DNSSEC "
+		    "(--trust-anchor, or install dns-root-data)");
+		return;
+	}
+	if (d->dnssec == DNSSEC_BOGUS) {
+		(void)err_set(&m->err, ERR_TEMP,
+		    "DANE: the mail hosts of %s cannot be validated",
+		    rq->routing_domain);
+		return;
+	}
+	if (d->dnssec != DNSSEC_SECURE)
+		return;
+	means->hosts = ARENA_ARRAY(means->arena, struct host_tls, d->count + 1);
+	means->answers =
+	    ARENA_ARRAY(means->arena, struct arena *, d->count + 1);
+	for (size_t i = 0; i < d->count; i++) {
+		const struct destination_host *h = &d->hosts[i];
+		struct dane_question *q;
+
+		if (!h->secure || h->path || h->address_count == 0)
+			continue;
+		q = xcalloc(1, sizeof *q);
+		q->item.run = run_dane;
+		q->making = m;
+		q->host = i;
+		m->open++;
+		dane_lookup(rq->r->validator, h->name,
+		    plan_port(path, means->source->record, h),
+		    clock_now_ms() + DNS_MS, on_dane_answer, q);
+	}
+}
+
+/* ---- */
+
 static void make(struct ready_queue *rq)
 {
 	struct making *m = xcalloc(1, sizeof *m);
@@ -303,6 +391,7 @@ static void make(struct ready_queue *rq)
 	ask_key(m, KEY_PRIVATE, path->tls_private_key);
 	ask_key(m, KEY_AUTHORITIES, path->tls_ca_certificates);
 	ask_proxy(m);
+	ask_dane(m);
 	answered(m);
 }
 
@@ -312,11 +401,29 @@ static bool are_current(const struct ready_queue *rq)
 
 	return means && means->path == rq->path &&
 	       means->source == rq->source &&
+	       (!means->destination || means->destination == rq->destination) &&
 	       clock_now_ms() < means->expires_at;
+}
+
+/* The first path with DANE: hosts that were found before are looked for again,
+ * this time asking whether the way to them is secure. */
+static bool must_look_again(struct ready_queue *rq)
+{
+	const struct egress_path *path = rq->path->record;
+
+	if (!path->enable_dane || !rq->r->validator || rq->destination->lua ||
+	    rq->destination->dnssec != DNSSEC_UNKNOWN)
+		return false;
+	rq->r->dane_wanted = true;
+	rq->destination->expires_at = 0;
+	ready_queue_give_back(rq);
+	return true;
 }
 
 bool ready_means_have(struct ready_queue *rq)
 {
+	if (must_look_again(rq))
+		return false;
 	if (!are_current(rq) && !rq->means_making)
 		make(rq);
 	/* They may have been made at once. */

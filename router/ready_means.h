@@ -14,6 +14,8 @@
 
 #include "deliver/deliver.h"
 
+struct destination;
+struct host_tls;
 struct ready_queue;
 struct record_ref;
 
@@ -25,6 +27,11 @@ struct ready_means {
 	struct tls_profile *tls;          /* NULL: nothing special */
 	const char *username, *password;  /* AUTH; NULL: none */
 	const struct proxy *proxy;        /* NULL: none */
+	/* With enable_dane: what it says of each host; NULL: nothing. */
+	struct destination *destination;
+	struct host_tls *hosts;
+	struct arena **answers; /* what the hosts' records lie in */
+	size_t answer_count;
 };
 
 struct ready_means *ready_means_ref(struct ready_means *means);

@@ -149,6 +149,11 @@ static void give_back(struct ready_queue *rq, size_t most)
 	}
 }
 
+void ready_queue_give_back(struct ready_queue *rq)
+{
+	give_back(rq, 0);
+}
+
 static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 {
 	struct ready_queue *rq = ctx;

@@ -89,6 +89,8 @@ struct ready_message *ready_queue_first(const struct ready_queue *rq);
 void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm);
 /* Puts it back in front: recipients came back from a job. */
 void ready_queue_again(struct ready_queue *rq, struct ready_message *rm);
+/* All that wait, to be leased again. */
+void ready_queue_give_back(struct ready_queue *rq);
 /* Everything that waits gets this reply. */
 void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply);
 /* A connection found no host: one message pays for it; after too many in a row

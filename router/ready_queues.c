@@ -134,7 +134,9 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
 		: xasprintf("%s->%s@smtp_client", record->name,
 		      destination->site_name);
 
-	rq = map_get(rqs->by_name, name);
+	char *key = xasprintf("%s%s", name, destination->terms);
+
+	rq = map_get(rqs->by_name, key);
 	if (!rq) {
 		rq = xcalloc(1, sizeof *rq);
 		rq->owner = rqs;
@@ -149,10 +151,11 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
 		list_init(&rq->held);
 		list_init(&rq->paced);
 		loop_deferred_init(&rq->work, ready_queue_run);
-		(void)map_put(rqs->by_name, name, rq);
+		(void)map_put(rqs->by_name, key, rq);
 	} else {
 		free(name);
 	}
+	free(key);
 	rq->users++;
 	use_source(rq, source);
 	if (rq->destination != destination) {

@@ -73,6 +73,7 @@ struct router_options {
 	const char *policy_path, *queue_path, *control_path;
 	const char *resolver; /* ADDR@PORT, NULL: resolv.conf */
 	const char *ca_file;
+	const char *trust_anchor; /* a file */
 	const struct router_feed *feeds;
 	size_t feed_count;
 };
@@ -89,6 +90,9 @@ struct router {
 	struct queue_threads *threads;
 	struct script_policy *policy; /* the generation in use */
 	struct resolver *resolver;
+	/* Validates; NULL: there is no trust anchor. */
+	struct resolver *validator;
+	bool dane_wanted; /* some path has enable_dane */
 	struct tls_client *tls;
 	struct log_writer *log;
 	struct control *control;

@@ -27,6 +27,9 @@
 #include "router/router.h"
 #include "router/router_control.h"
 
+/* Where Debian's dns-root-data puts it. */
+#define ROOT_KEY "/usr/share/dns/root.key"
+
 #define FEEDS_MOST 32
 #define FILES_MOST 65536
 #define CONNECTIONS_MOST 10000
@@ -46,6 +49,7 @@ enum option_value {
 	OPT_VERSION = 'V',
 	OPT_RESOLVER = 256,
 	OPT_CA_FILE,
+	OPT_TRUST_ANCHOR,
 	OPT_FEEDS,
 };
 
@@ -76,6 +80,8 @@ static const struct option_row {
 	"ask this name server for everything"},
     {{"ca-file", required_argument, OPT_CA_FILE}, "FILE",
 	"trust these certificate authorities"},
+    {{"trust-anchor", required_argument, OPT_TRUST_ANCHOR}, "FILE",
+	"the key of the DNS root, for DANE (default: " ROOT_KEY ")"},
     {{"feeds", required_argument, OPT_FEEDS}, "ADDR:PORT",
 	"a service that feeds our milter; never deliver there (repeatable)"},
     {{"verbose", no_argument, OPT_VERBOSE}, NULL, "say more"},
@@ -160,6 +166,9 @@ static void set(struct settings *s, int option, const char *arg)
 		break;
 	case OPT_CA_FILE:
 		s->router.ca_file = arg;
+		break;
+	case OPT_TRUST_ANCHOR:
+		s->router.trust_anchor = arg;
 		break;
 	case OPT_FEEDS:
 		if (!add_feed(s, arg)) {
@@ -336,6 +345,15 @@ static void start(struct router *r, const struct settings *s)
 	r->resolver = resolver_start(&resolver, &err);
 	if (!r->resolver)
 		give_up("resolver", &err);
+	resolver.trust_anchor_file = s->router.trust_anchor;
+	/* The default need not be there: enable_dane asks for it. */
+	if (!resolver.trust_anchor_file && access(ROOT_KEY, R_OK) == 0)
+		resolver.trust_anchor_file = ROOT_KEY;
+	if (resolver.trust_anchor_file) {
+		r->validator = resolver_start(&resolver, &err);
+		if (!r->validator)
+			give_up("trust anchor", &err);
+	}
 	r->tls = tls_client_new(s->router.ca_file, &err);
 	if (!r->tls)
 		give_up("TLS", &err);
@@ -360,6 +378,7 @@ static void end(struct router *r, const struct settings *s)
 	reloader_free(r->reloader);
 	script_use_services(NULL);
 	resolver_stop(r->resolver);
+	resolver_stop(r->validator);
 	log_writer_stop(r->log);
 	router_end(r);
 	script_policy_unref(r->policy);

@@ -1,0 +1,173 @@
+-- DANE with a signed zone, served by NSD: what each sort of TLSA record leads to.
+local t = require 'harness'
+
+local function shell(command)
+  local status, out = t.run { 'bash', '-c', 'set -e -o pipefail; cd ' .. t.dir() .. '; ' .. command }
+  t.eq(status, 0, out)
+  return (out:gsub('%s+$', ''))
+end
+
+local function sha256(cert, of)
+  local to_der = of == 'key' and 'openssl x509 -in %s -noout -pubkey | openssl pkey -pubin -outform DER'
+    or 'openssl x509 -in %s -outform DER'
+  return shell(to_der:format(cert) .. " | sha256sum | cut -d' ' -f1")
+end
+
+-- zones: name -> text without SOA; those in `signed` are signed, and their key
+-- is the trust anchor.  spoil(text): what becomes of a signed zone afterwards.
+local function nsd(zones, signed, spoil)
+  local status, port = t.run { TOP_SRCDIR .. '/contrib/private-postfix', 'port' }
+  t.eq(status, 0, port)
+  port = tonumber((port:gsub('%s', '')))
+  local config, anchors = ([[
+server:
+  ip-address: 127.0.0.1@%d
+  username: ""
+  zonesdir: "%s"
+  database: ""
+  pidfile: "%s/nsd.pid"
+  xfrdfile: "%s/xfrd.state"
+  zonelistfile: "%s/zone.list"
+  server-count: 1
+remote-control:
+  control-enable: no
+]]):format(port, t.dir(), t.dir(), t.dir(), t.dir()), ''
+  for name, text in pairs(zones) do
+    local file = name .. 'zone'
+    t.write(file, ('$ORIGIN %s\n$TTL 60\n@ SOA ns.%s root.%s 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n%s')
+      :format(name, name, name, text))
+    if name == signed then
+      local key = shell('ldns-keygen -a ECDSAP256SHA256 -k ' .. name)
+      shell(('ldns-signzone %s %s'):format(file, key))
+      file = file .. '.signed'
+      t.write(file, spoil(t.read(t.dir() .. '/' .. file)))
+      anchors = anchors .. t.read(t.dir() .. '/' .. key .. '.ds')
+    end
+    config = config .. ('zone:\n  name: "%s"\n  zonefile: "%s"\n'):format(name, file)
+  end
+  t.write('nsd.conf', config)
+  local p = t.spawn { 'nsd', '-d', '-c', t.dir() .. '/nsd.conf' }
+  t.wait_for('NSD', function()
+    if not p:running() then
+      t.fail('nsd ended: ' .. p:output())
+    end
+    local fd = t.sys.tcp_connect('127.0.0.1', port)
+    if fd then
+      t.sys.close(fd)
+    end
+    return fd
+  end)
+  return '127.0.0.1@' .. port, t.write('anchor', anchors)
+end
+
+-- What becomes of mail for a host with such records, the path saying
+-- Opportunistic: the certificates are signed by nobody that is known.
+-- tlsa: lines below _port._tcp.mx; want: type, TLS, what the reason has.
+local CASES = {
+  { 'good', '3 1 1 KEY', 'Delivery', true },
+  { 'good-full', '3 0 1 CERT', 'Delivery', true },
+  { 'anchor', '2 0 1 CA', 'Delivery', true },
+  { 'one-of-two', '3 1 1 WRONG|3 1 1 KEY', 'Delivery', true },
+  { 'wrong', '3 1 1 WRONG', 'TransientFailure', nil, 'verif' },
+  { 'wrong-anchor', '2 0 1 WRONG', 'TransientFailure', nil, 'verif' },
+  { 'unusable', '0 0 1 WRONG|3 1 9 WRONG', 'Delivery', true },
+  { 'bogus', '3 1 1 B0B0', 'TransientFailure', nil, 'DANE' },
+  { 'no-tls', '3 1 1 KEY', 'TransientFailure', nil, 'STARTTLS is not offered' },
+  { 'unusable-no-tls', '0 0 1 WRONG', 'TransientFailure', nil, 'STARTTLS is not offered' },
+  { 'none', nil, 'TransientFailure', nil, 'self-signed' }, -- Opportunistic, as without DANE
+  { 'none-no-tls', nil, 'Delivery', false },
+}
+
+t.test('DANE: usable, wrong, unusable, unobtainable and absent records', function()
+  local ca = t.certificate 'DNS:ca.test'
+  local port, zone, sinks = nil, '', {}
+  for i, case in ipairs(CASES) do
+    local name, tlsa = case[1], case[2]
+    local host = ('mx.%s.signed.test'):format(name)
+    local by_anchor = name:find 'anchor'
+    local c = t.certificate('DNS:' .. host, by_anchor and ca or nil)
+    if by_anchor then -- the chain has to have it
+      t.write('chain-' .. name, t.read(c.cert) .. t.read(ca.cert))
+      c.cert = t.dir() .. '/chain-' .. name
+    end
+    local ip = '127.0.1.' .. i
+    local no_tls = name:find 'no%-tls'
+    local sink = t.smtp_sink { ip = ip, port = port, cert = not no_tls and c.cert or nil, key = c.key }
+    port, sinks[name] = sink.port, sink
+    zone = zone .. ('%s MX 10 mx.%s\nmx.%s A %s\n'):format(name, name, name, ip)
+    for line in (tlsa or ''):gmatch '[^|]+' do
+      line = line:gsub('KEY', function() return sha256(c.cert, 'key') end)
+        :gsub('CERT', function() return sha256(c.cert) end)
+        :gsub('CA$', function() return sha256(ca.cert) end)
+        :gsub('WRONG', ('ab'):rep(32)):gsub('B0B0', ('b0'):rep(32))
+      zone = zone .. ('_%d._tcp.mx.%s TLSA %s\n'):format(port, name, line)
+    end
+  end
+  -- An insecure way to a host that has records: they do not count.
+  local plain = t.certificate 'DNS:mx.good.signed.test'
+  local _ = plain
+  local address, anchor = nsd({
+    ['signed.test.'] = zone, ['plain.test.'] = '@ MX 10 mx.wrong.signed.test.\n',
+  }, 'signed.test.', function(text)
+    -- A record that is not the one that was signed.
+    return (text:gsub(('b0'):rep(32), ('b1'):rep(32)))
+  end)
+  local router = t.router {
+    dns = { address = address }, args = { '--trust-anchor', anchor },
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_egress_path_config', function(domain)
+  return kumo.make_egress_path {
+    prohibited_hosts = {}, smtp_port = %d, enable_dane = true, enable_mta_sts = false,
+    enable_tls = domain == 'plain.test' and 'OpportunisticInsecure' or 'Opportunistic',
+  }
+end)]]):format(t.local_logs(), port),
+  }
+  for _, case in ipairs(CASES) do
+    router:enqueue { to = ('bob@%s.signed.test'):format(case[1]) }
+  end
+  router:enqueue { to = 'bob@plain.test' }
+  for _, case in ipairs(CASES) do
+    local to = ('bob@%s.signed.test'):format(case[1])
+    local r = t.wait_for('an outcome for ' .. case[1], function()
+      for _, x in ipairs(router:records()) do
+        if x.recipient == to then
+          return x
+        end
+      end
+    end, 30000)
+    t.eq(r.type, case[3], case[1] .. ': ' .. r.response.content)
+    if case[3] == 'Delivery' then
+      t.eq(r.tls_cipher ~= nil, case[4], case[1])
+      t.eq(#sinks[case[1]]:messages(), 1)
+    else
+      t.has(r.response.content, case[5], case[1])
+      t.eq(#sinks[case[1]]:messages(), 0)
+    end
+  end
+  t.eq(t.log(router, 'Delivery', { recipient = 'bob@plain.test' }).peer_address.name, 'mx.wrong.signed.test')
+end)
+
+t.test('DANE without a trust anchor is an error that says so, not a silent downgrade', function()
+  local sink = t.smtp_sink { ip = '127.0.0.7' }
+  local dns = t.dns { ['a.test'] = { MX = { { 10, 'mx.test' } } }, ['mx.test'] = { A = { '127.0.0.7' } } }
+  local router = t.router {
+    dns = dns, args = t.sys.stat '/usr/share/dns/root.key' and { '--trust-anchor', t.write('empty', '') } or nil,
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, smtp_port = %d, enable_dane = true }
+end)]]):format(t.local_logs(), sink.port),
+  }
+  router:enqueue { to = 'bob@a.test' }
+  local r = t.wait_for('an outcome', function()
+    return router:records()[1]
+  end)
+  if not t.sys.stat '/usr/share/dns/root.key' then
+    t.eq(r.response.code, 451)
+    t.has(r.response.content, 'trust anchor')
+    t.eq(#sink.sessions, 0)
+  end
+end)
