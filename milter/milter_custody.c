@@ -37,6 +37,7 @@ struct ending {
 	struct batches batches;
 	struct report_reading *readings;
 	struct answer answer; /* once something refused */
+	struct hooked hooked; /* what log hooks want queued */
 };
 
 /* ---- before anything is asked ---- */
@@ -345,6 +346,11 @@ static bool judge_all(struct ending *e)
 	if (accepted > 0)
 		return true;
 	record_receptions(e->s, &e->batches, false);
+	if (hooks_needed(e->s)) {
+		e->hooked.deadline = e->deadline;
+		record_for_hooks(&e->hooked, &e->batches, false);
+		hooked_commit(&e->hooked);
+	}
 	e->answer = answer_refuse(session_scratch(e->s), 550, "5.7.1",
 	    "relaying not permitted for %s",
 	    *e->s->peer_text ? e->s->peer_text : "a client without an address");
@@ -385,20 +391,21 @@ static void log_left_reports(struct ending *e)
 
 static struct queue_intake *prepare(struct ending *e)
 {
+	size_t most = e->batches.count + e->hooked.messages.count + 1;
 	struct session *s = e->s;
 	struct arena *arena = e->tx->arena;
 	struct queue_intake *intake = ARENA_NEW(arena, struct queue_intake);
-	const char **admitted_by =
-	    ARENA_ARRAY(arena, const char *, e->batches.count + 1);
+	const char **admitted_by = ARENA_ARRAY(arena, const char *, most);
 
-	intake->messages =
-	    ARENA_ARRAY(arena, struct message *, e->batches.count + 1);
+	intake->messages = ARENA_ARRAY(arena, struct message *, most);
 	for (size_t i = 0; i < e->batches.count; i++) {
 		if (e->batches.items[i].fate != BATCH_KEPT)
 			continue;
 		admitted_by[intake->count] = e->batches.items[i].admitted_by;
 		intake->messages[intake->count++] = e->batches.items[i].message;
 	}
+	for (size_t i = 0; i < e->hooked.messages.count; i++)
+		intake->messages[intake->count++] = e->hooked.messages.items[i];
 	intake->admitted_by = admitted_by;
 	intake->session_id = s->id;
 	intake->mta_queue_id = e->tx->queue_id;
@@ -445,14 +452,24 @@ static void reply_before_commit(struct ending *e, struct queue_intake *intake)
 }
 #endif
 
+static void ask_hooks(struct ending *e)
+{
+	if (!hooks_needed(e->s))
+		return;
+	e->hooked.deadline = e->deadline;
+	record_for_hooks(&e->hooked, &e->batches, true);
+}
+
 static bool take_custody(struct ending *e)
 {
-	struct queue_intake *intake = prepare(e);
+	struct queue_intake *intake;
 	struct session *s = e->s;
 	struct custody *custody;
 	enum custody_result result;
 	struct err err = {0};
 
+	ask_hooks(e);
+	intake = prepare(e);
 	if (intake->count == 0)
 		return true;
 	/* Also tells whether the MTA is still there: nothing is committed for
@@ -514,6 +531,7 @@ struct answer session_end(struct session *s, const struct macros *macros,
 	    .tx = s->tx,
 	    .progress = progress,
 	    .progress_ctx = progress_ctx,
+	    .hooked = {.s = s},
 	};
 
 	if (!s->tx)
@@ -537,6 +555,7 @@ struct answer session_end(struct session *s, const struct macros *macros,
 		log_left_reports(&e);
 	}
 	report_readings_release(&e.readings);
+	hooked_release(&e.hooked);
 	batches_release(&e.batches);
 	content_unref(e.content);
 	s->at_end = false;

@@ -339,6 +339,9 @@ static void start_storage(
 	for (size_t i = 0; i < setup->log_count; i++)
 		if (setup->logs[i]->headers.count > 0)
 			service.log_wants_headers = true;
+	for (size_t i = 0; i < setup->hook_count; i++)
+		if (setup->hooks[i]->headers.count > 0)
+			service.log_wants_headers = true;
 	service.writer = queue_writer_start(service.queue, &err);
 	if (!service.writer) {
 		(void)err_prefix(&err, "queue");

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "milter/milter_event.h"
 #include "milter/milter_report.h"
 
 /* What records of this connection have in common. */
@@ -88,9 +89,48 @@ void record_refusal(
 	batch = log_batch_new(service->log);
 	log_batch_add(batch, &r);
 	log_writer_submit(batch, NULL, NULL);
+	if (s->policy && hooks_needed(s)) {
+		struct hooked hooked = {.s = s, .deadline = event_deadline()};
+
+		hook_ask(&hooked, &r, NULL);
+		hooked_commit(&hooked);
+		hooked_release(&hooked);
+	}
 }
 
 /* ---- receptions ---- */
+
+/* Where the records of a transaction go: first to the hooks, before its
+ * custody, then to the log. */
+struct to {
+	struct session *s;
+	struct hooked *hooked; /* NULL: log */
+	struct log_batch *log;
+	int64_t deadline; /* of filter events */
+};
+
+static void emit(
+    struct to *to, const struct log_record *r, const struct message *about)
+{
+	const struct log_writer *w = to->s->service->log;
+
+	if (to->hooked) {
+		hook_ask(to->hooked, r, about);
+		return;
+	}
+	log_batch_add(to->log, r);
+	for (size_t i = 0; i < log_writer_filters(w); i++) {
+		const char *event = log_writer_filter(w, i, r->type);
+		struct buf text = BUF_INIT;
+		int where;
+
+		if (!event || !hook_filter(to->s, event, about, to->deadline))
+			continue;
+		where = log_batch_format(to->log, i, r, &text);
+		log_batch_put(to->log, where, &text);
+		buf_release(&text);
+	}
+}
 
 static void line_of_custody(const struct session *s, const struct batch *b)
 {
@@ -154,9 +194,9 @@ static struct log_record of_batch(struct session *s, const struct batch *b,
 	return r;
 }
 
-static void add_record(struct session *s, struct log_batch *out,
-    const struct batch *b, enum log_type type)
+static void add_record(struct to *to, const struct batch *b, enum log_type type)
 {
+	struct session *s = to->s;
 	struct buf header = BUF_INIT;
 	struct log_record r = of_batch(s, b, type, &header);
 
@@ -165,14 +205,14 @@ static void add_record(struct session *s, struct log_batch *out,
 		    s->tx->arena, 550, "5.7.1", "%s", "relaying not permitted");
 	if (type == LOG_FEEDBACK)
 		r.feedback_report = b->reading->feedback;
-	log_batch_add(out, &r);
+	emit(to, &r, b->message);
 	buf_release(&header);
 }
 
 /* The sender of the original is who the report was sent to. */
-static size_t add_oob(
-    struct session *s, struct log_batch *out, const struct batch *b)
+static size_t add_oob(struct to *to, const struct batch *b)
 {
+	struct session *s = to->s;
 	const struct dsn *dsn = &b->reading->dsn;
 	struct buf header = BUF_INIT;
 	struct log_record r = of_batch(s, b, LOG_OOB, &header);
@@ -195,7 +235,7 @@ static size_t add_oob(
 		r.event_ms = of->last_attempt_date.known
 				 ? of->last_attempt_date.unix_seconds * 1000
 				 : now;
-		log_batch_add(out, &r);
+		emit(to, &r, b->message);
 	}
 	buf_release(&header);
 	return failed;
@@ -219,10 +259,18 @@ static void line_of_report(
 }
 
 /* What it says, and the numbers for status. */
-static void add_report(
-    struct session *s, struct log_batch *out, const struct batch *b)
+static void add_report(struct to *to, const struct batch *b)
 {
+	struct session *s = to->s;
 	struct service *service = s->service;
+
+	if (to->hooked) {
+		if (b->report == BATCH_OOB)
+			(void)add_oob(to, b);
+		if (b->report == BATCH_FEEDBACK)
+			add_record(to, b, LOG_FEEDBACK);
+		return;
+	}
 
 	switch (b->report) {
 	case BATCH_ORDINARY:
@@ -232,60 +280,80 @@ static void add_report(
 		break;
 	case BATCH_OOB:
 		atomic_fetch_add(&service->oob_reports, 1);
-		line_of_report(s, b, add_oob(s, out, b));
+		line_of_report(s, b, add_oob(to, b));
 		break;
 	case BATCH_FEEDBACK:
 		atomic_fetch_add(&service->feedback_reports, 1);
-		add_record(s, out, b, LOG_FEEDBACK);
+		add_record(to, b, LOG_FEEDBACK);
 		line_of_report(s, b, 0);
 		break;
 	}
 }
 
-static void add_all(
-    struct session *s, struct log_batch *out, const struct batch *b)
+static void add_all(struct to *to, const struct batch *b)
 {
 	/* A Feedback stands instead of the Reception, an OOB behind it. */
 	if (b->report != BATCH_FEEDBACK)
-		add_record(s, out, b, LOG_RECEPTION);
-	add_report(s, out, b);
+		add_record(to, b, LOG_RECEPTION);
+	add_report(to, b);
+}
+
+static struct to to_log(struct session *s, int64_t deadline)
+{
+	return (struct to){.s = s,
+	    .log = log_batch_new(s->service->log),
+	    .deadline = deadline};
 }
 
 bool record_reports(struct session *s, const struct batches *batches,
     int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
     struct err *err)
 {
-	struct log_batch *out = log_batch_new(s->service->log);
+	struct to to = to_log(s, deadline);
 
 	for (size_t i = 0; i < batches->count; i++)
 		if (batches->items[i].fate == BATCH_LOGGED)
-			add_all(s, out, &batches->items[i]);
-	return log_writer_write(out, deadline, progress, progress_ctx, err);
+			add_all(&to, &batches->items[i]);
+	return log_writer_write(to.log, deadline, progress, progress_ctx, err);
 }
 
 void record_left_report(struct session *s, const struct batch *b)
 {
-	struct log_batch *out = log_batch_new(s->service->log);
+	struct to to = to_log(s, event_deadline());
 
-	add_report(s, out, b);
-	log_writer_submit(out, NULL, NULL);
+	add_report(&to, b);
+	log_writer_submit(to.log, NULL, NULL);
+}
+
+void record_for_hooks(
+    struct hooked *hooked, const struct batches *batches, bool accepted)
+{
+	struct to to = {.s = hooked->s, .hooked = hooked};
+
+	for (size_t i = 0; i < batches->count; i++) {
+		const struct batch *b = &batches->items[i];
+
+		add_all(&to, b);
+		if (b->fate == BATCH_DROPPED && accepted)
+			add_record(&to, b, LOG_BOUNCE);
+	}
 }
 
 void record_receptions(
     struct session *s, const struct batches *batches, bool accepted)
 {
-	struct log_batch *out = log_batch_new(s->service->log);
+	struct to to = to_log(s, event_deadline());
 
 	for (size_t i = 0; i < batches->count; i++) {
 		const struct batch *b = &batches->items[i];
 
 		if (b->fate == BATCH_LOGGED)
 			continue;
-		add_all(s, out, b);
+		add_all(&to, b);
 		if (b->fate == BATCH_DROPPED && accepted)
-			add_record(s, out, b, LOG_BOUNCE);
+			add_record(&to, b, LOG_BOUNCE);
 		if (b->fate == BATCH_KEPT)
 			line_of_custody(s, b);
 	}
-	log_writer_submit(out, NULL, NULL);
+	log_writer_submit(to.log, NULL, NULL);
 }

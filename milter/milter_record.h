@@ -10,6 +10,7 @@
 #define MILTER_MILTER_RECORD_H
 
 #include "milter/milter_batch.h"
+#include "milter/milter_hook.h"
 #include "milter/milter_session.h"
 
 /* `command`: what is refused, "RCPT TO:<a@b>"; NULL at connect. */
@@ -24,6 +25,9 @@ bool record_reports(struct session *s, const struct batches *batches,
     struct err *err) MUST_USE;
 /* Of a report that the MTA keeps: no Reception, since nothing was received. */
 void record_left_report(struct session *s, const struct batch *b);
+/* All of them, for the hooks, before the commit. */
+void record_for_hooks(
+    struct hooked *hooked, const struct batches *batches, bool accepted);
 /* Of all others, after the commit or when nothing is stored.  Batches that were
  * dropped from a transaction that is accepted otherwise also get a Bounce
  * (D14). */

@@ -71,6 +71,50 @@ kumo.on('should_enqueue_log_record', function(message, name)
   end
 end)]]
 
+t.test('case 160: a hook sees Reception and Delivery, and nothing about its own messages', function()
+  local sink = t.smtp_sink()
+  local text = policy { sink = sink, init = hook, more = enqueue }
+  local router = t.router { policy = text }
+  local milter = t.milter { policy = text }
+  local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+  t.eq(mta:mail '<ann@sender.test>', 'continue')
+  t.eq(mta:rcpt '<bob@example.com>', 'continue')
+  t.eq(mta:message(t.plain), 'discard')
+  t.wait_for('two records at the hook', function()
+    return #seen() >= 2
+  end)
+  empty(router)
+  t.eq(types(seen()), 'Delivery Reception')
+  t.eq(#sink:messages(), 1)
+end)
+
+t.test('a refusal is a record for hooks, too', function()
+  local text = policy { init = hook, more = enqueue .. [[
+kumo.on('smtp_server_rcpt_to', function() kumo.reject(550, '5.7.1 not today') end)]] }
+  local milter = t.milter { policy = text }
+  local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+  t.eq(mta:mail '<ann@sender.test>', 'continue')
+  t.eq(mta:rcpt '<bob@example.com>', '550 5.7.1 not today')
+  t.router { policy = text }
+  t.wait_for('the record at the hook', function()
+    return #seen() == 1
+  end)
+  t.eq(types(seen()), 'Rejection')
+end)
+
+t.test('case 159: filter_event in the milter', function()
+  local milter = t.milter { policy = policy { logs = "filter_event = 'wanted'", more = [[
+      kumo.on('wanted', function(message) return message:recipient().user == 'yes' end)]] } }
+  for _, who in ipairs { 'no', 'yes' } do
+    local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+    mta:mail '<ann@sender.test>'
+    mta:rcpt('<' .. who .. '@example.com>')
+    t.eq(mta:message(t.plain), 'discard')
+  end
+  t.log(milter, 'Reception', { recipient = 'yes@example.com' })
+  t.eq(#milter:records(), 1)
+end)
+
 t.test('the hook message: envelope, captured metadata, the record as metadata and as content', function()
   local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user' } }
   local router = t.router { policy = policy { sink = sink, init = hook, more = enqueue } }
