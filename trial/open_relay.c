@@ -38,6 +38,7 @@ struct search {
 	} domains;
 	size_t next_sender, next_recipient;
 	int64_t sessions, recipients, left_to_mta, errors, found;
+	int64_t answers;      /* that say something: all but 4yz */
 	char last_error[256]; /* the reply */
 	bool any_identity;    /* whom the MTA authenticated may relay */
 };
@@ -59,6 +60,7 @@ static const char *next_of(const struct words *words, size_t *next)
 static void closed(struct search *s, const struct client_reply *reply)
 {
 	s->errors++;
+	s->answers += reply->code >= 500;
 	(void)snprintf(s->last_error, sizeof s->last_error, "%d %s %.200s",
 	    reply->code, reply->enhanced, reply->text);
 }
@@ -192,9 +194,11 @@ static enum tried try_recipient(struct search *s, struct client *c,
 	enum tried tried = TRIED_REFUSED;
 
 	*stored = 0;
+	s->answers += reply->code >= 500;
 	if (reply->code < 400) {
 		reply = client_rcpt(c, recipient, NULL);
 		s->recipients += reply->code != 421;
+		s->answers += reply->code < 400 || reply->code >= 500;
 		if (reply->code < 400 && reply->owner == OWNER_PENSTOCK)
 			tried = try_message(s, c, stored);
 		else if (reply->owner == OWNER_MTA)
@@ -530,9 +534,9 @@ static void print_sum(struct search *s)
 		    s->found >= MOST_FOUND ? "at least " : "",
 		    (long long)s->found, s->rules.count,
 		    s->rules.count == 1 ? "" : "s");
-	else if (s->recipients == 0)
-		(void)fputs("no session came as far as a recipient: nothing "
-			    "is known\n",
+	else if (s->answers == 0)
+		(void)fputs("the policy did not come to an answer: nothing is "
+			    "known\n",
 		    out);
 	else
 		(void)fputs("no stranger may relay\n", out);
@@ -554,7 +558,7 @@ static bool prepare(struct search *s, struct err *err)
 	    &s->out, &s->harvest, s->domains.items, s->domains.count);
 	make_identities(s);
 	/* Those were questions, no attempts. */
-	s->recipients = s->errors = s->left_to_mta = 0;
+	s->recipients = s->errors = s->left_to_mta = s->answers = 0;
 	return true;
 }
 
@@ -588,7 +592,7 @@ static enum open_relay search_in(
 	print_sum(s);
 	if (s->found)
 		return OPEN_RELAY_FOUND;
-	return s->recipients ? OPEN_RELAY_NONE : OPEN_RELAY_UNKNOWN;
+	return s->answers ? OPEN_RELAY_NONE : OPEN_RELAY_UNKNOWN;
 }
 
 enum open_relay open_relay_search(

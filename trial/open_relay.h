@@ -36,7 +36,7 @@ struct open_relay_options {
 enum open_relay {
 	OPEN_RELAY_NONE,
 	OPEN_RELAY_FOUND,
-	OPEN_RELAY_UNKNOWN, /* no session came as far as a recipient */
+	OPEN_RELAY_UNKNOWN, /* the policy answered nothing but 4yz */
 	OPEN_RELAY_FAILED,  /* *err: ERR_CONFIG the policy, an option */
 };
 

@@ -85,6 +85,15 @@ static const struct {
     {"an identity that is known",
 	DOMAINS("if m:get_meta 'authz_id' == 'scott' then return " OPEN " end"),
 	NULL},
+    {"nobody without an identity may do anything",
+	"kumo.on('smtp_server_mail_from', function(a, m) "
+	"if m:get_meta 'authz_id' ~= 'scott' then "
+	"kumo.reject(530, '5.7.0 log in') end end)\n" DOMAINS("return " OPEN),
+	NULL},
+    {"no connection at all",
+	"kumo.on('smtp_server_connection_accepted', function() "
+	"kumo.reject(554, 'closed') end)\n",
+	NULL},
     {"reports only",
 	DOMAINS("return kumo.make_listener_domain { log_oob = true, "
 		"log_arf = true }"),
