@@ -19,7 +19,9 @@ local kumo = require 'kumo'
 local MOVES = {
 %s}
 local function moved(v)
-  if type(v) == 'string' then
+  if MOVES[v] then
+    return MOVES[v]
+  elseif type(v) == 'string' then
     for from, to in pairs(MOVES) do
       local at, last = v:find(from, 1, true)
       if at then v = v:sub(1, at - 1) .. to .. v:sub(last + 1) end
@@ -414,10 +416,10 @@ t.test('source_address: the local IP address of any connection from this source'
   t.eq(sink:messages()[1].peer, '127.0.0.2')
 end)
 
-for _, seed in ipairs { 'source_address.lua', 'source_ehlo_domain.lua' } do
+for _, seed in ipairs { 'source_address.lua', 'source_ehlo_domain.lua', 'source_ha_proxy.lua' } do
   t.test(seed .. ': other source names run into its error, and mail waits', function()
     local sink = t.smtp_sink {}
-    local name = seed == 'source_address.lua' and 'ip-2' or 'ip-1' -- this one forgot its return
+    local name = seed == 'source_address.lua' and 'ip-2' or 'ip-1' -- the others forgot their return
     local router = t.router { policy = sending(seed, sink, { sources = { name }, moves = { ['10.0.0.1'] = '127.0.0.2' } }) }
     router:enqueue { to = 'bob@example.com' }
     t.log(router, 'TransientFailure', { code = 451 })
@@ -442,6 +444,42 @@ t.test('source_ehlo_domain: the name of EHLO, unless the egress path has one', f
   router:enqueue { to = 'carol@example.com' }
   t.log(router, 'Delivery', { recipient = 'carol@example.com' })
   t.eq(sink:messages()[2].helo, 'path.test')
+end)
+
+t.test('source_ha_proxy: connections are made via the HA Proxy server, which uses that source address', function()
+  local sink, proxy = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+  local router = t.router {
+    policy = sending('source_ha_proxy_filled.lua', sink, {
+      moves = { ['10.0.0.1:5000'] = proxy.address, ['10.0.0.1'] = '127.0.0.2' },
+    }),
+  }
+  router:enqueue { to = 'bob@example.com' }
+  local r = t.log(router, 'Delivery')
+  t.eq(proxy.asked, { { source = '127.0.0.2', to = '127.0.0.1', port = sink.port } })
+  t.eq(sink:messages()[1].peer, '127.0.0.2')
+  t.eq(r.egress_source, 'ip-1')
+  t.eq(sink:messages()[1].helo, 'mta1.examplecorp.com')
+end)
+
+t.test('ha_proxy_server and ha_proxy_source_address: only both are a proxy; source_address is for the way to it', function()
+  local proxied = { server = 'ha_proxy_server', address = 'ha_proxy_source_address' }
+  for _, case in ipairs {
+    { { proxied.server }, nil }, { { proxied.address }, nil }, { { proxied.server, proxied.address }, '127.0.0.3' },
+    { { proxied.server, proxied.address, 'source_address' }, '127.0.0.3' },
+  } do
+    local sink, proxy = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
+    local values = { ha_proxy_server = proxy.address, ha_proxy_source_address = '127.0.0.3', source_address = '127.0.0.4' }
+    local fields = {}
+    for _, name in ipairs(case[1]) do
+      fields[#fields + 1] = ("%s = '%s'"):format(name, values[name])
+    end
+    local router = t.router { policy = t.smart_host(sink, { source = table.concat(fields, ', ') }) }
+    local to = #fields .. '-' .. fields[1]:match '%a+_%a+_%a+' .. '@example.com'
+    router:enqueue { to = to }
+    t.log(router, 'Delivery', { recipient = to })
+    t.eq(proxy.asked[1] and proxy.asked[1].source, case[2], to)
+    router:stop()
+  end
 end)
 
 t.test('remote_port overrides the remote port, also the one of the egress path', function()
