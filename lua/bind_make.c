@@ -251,7 +251,60 @@ static int l_define_egress_source(lua_State *L)
 	return 0;
 }
 
+/* ---- tasks ---- */
+
+struct task {
+	uint64_t given[2];
+	const char *event_name;
+	const struct value *args;
+};
+
+#define S task
+static const struct param_spec task_specs[] = {
+    P_STRING(S, event_name, .flags = PARAM_REQUIRED, .help = "What runs."),
+    P_VALUE(
+	S, args, .flags = PARAM_REQUIRED, .help = "Its argument, one table."),
+};
+#undef S
+
+static const struct param_set task_params = {
+    .name = "spawn_task",
+    .intro = "An event that runs beside everything else.",
+    .record_size = sizeof(struct task),
+    .specs = task_specs,
+    .count = COUNT(task_specs),
+};
+
+/* The router runs it; elsewhere it is only looked at. */
+static int l_spawn_task(lua_State *L)
+{
+	const struct script_state *state = script_state_of(L);
+	const struct task *task;
+	struct arena *arena;
+	struct err err = {0};
+	void *record;
+
+	if (state->phase == SCRIPT_LOADING)
+		return luaL_error(
+		    L, "kumo.spawn_task belongs into init or another event");
+	lua_settop(L, 1);
+	arena = script_box_arena(L);
+	(void)script_params_check(L, 1, &task_params, arena, &record);
+	task = record;
+	if (task->args->type != VALUE_LIST && task->args->type != VALUE_MAP)
+		return luaL_error(L, "spawn_task: args: invalid type: a table "
+				     "is wanted");
+	if (state->policy->role == SCRIPT_ROUTER &&
+	    !script_task_spawn(
+		state->policy, task->event_name, task->args, &err)) {
+		(void)err_prefix(&err, "spawn_task");
+		script_raise(L, &err);
+	}
+	return 0;
+}
+
 static const luaL_Reg functions[] = {
+    {"spawn_task", l_spawn_task},
     {"start_esmtp_listener", l_start_esmtp_listener},
     {"configure_local_logs", l_configure_local_logs},
     {"define_spool", l_define_spool},

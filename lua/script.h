@@ -75,6 +75,15 @@ void script_reload_by_signal(void *ctx);
  * gone, abandoned ones excepted.  False: not within wait_ms. */
 bool script_shutdown(int64_t wait_ms);
 
+/* kumo.spawn_task (script_task.h).  Start: this generation is in use.  End: it
+ * is not any more; before the unref, or its tasks keep it for ever. */
+void script_tasks_start(struct script_policy *p);
+void script_tasks_end(struct script_policy *p);
+/* An event without arguments or an answer, such as shutdown_logging: waits, and
+ * logs what goes wrong. */
+void script_notify(
+    struct script_policy *p, const char *event, int64_t limit_ms);
+
 /* ---- one call of an event ---- */
 
 enum script_outcome {

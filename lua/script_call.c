@@ -204,6 +204,7 @@ struct script_state *script_call_serve(
 		}
 	}
 	state->deadline = deadline;
+	state->over = call->is_task ? &call->policy->tasks.over : NULL;
 	state->uses++;
 	state->call = call;
 	if (call->is_load)

@@ -54,6 +54,7 @@ struct script_call {
 	struct arena *arena;
 	const char *event;
 	bool is_load; /* make the first state, run pre_init and init */
+	bool is_task; /* ends with its generation (script_task.h) */
 	struct script_arg args[SCRIPT_MOST_ARGS];
 	size_t arg_count;
 	struct meta *meta;

@@ -178,6 +178,7 @@ struct script_policy *script_pool_new(const struct script_options *options)
 	p->max_uses = 1024;
 	p->max_spare = 8192;
 	p->setup.arena = arena_new(0);
+	script_tasks_init(&p->tasks);
 	p->events = map_new();
 	p->egress_sources = map_new();
 	p->sources = map_new();
@@ -214,6 +215,7 @@ static void pool_free(struct script_policy *p)
 	LIST_EACH (pos, tmp, &p->states)
 		script_state_free(LIST_ITEM(pos, struct script_state, link));
 	heap_release(&p->deadlines);
+	script_tasks_release(&p->tasks);
 	map_free(p->events, script_event_free);
 	map_free(p->egress_sources, NULL);
 	map_free(p->sources, free_source);
@@ -533,8 +535,9 @@ static void *watch_time(void *ctx)
 		expire_due(p);
 		if (p->closing)
 			break;
-		if (!list_empty(&p->calls) &&
-		    p->threads < p->most_threads + p->sessions) {
+		if (!list_empty(&p->calls) && p->threads < p->most_threads +
+							       p->sessions +
+							       p->tasks.count) {
 			struct script_call *oldest =
 			    LIST_ITEM(p->calls.next, struct script_call, link);
 

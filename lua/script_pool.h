@@ -24,6 +24,7 @@
 #include "base/map.h"
 #include "lua/script.h"
 #include "lua/script_call.h"
+#include "lua/script_task.h"
 
 #define SCRIPT_MOST_ABANDONED 8
 
@@ -63,6 +64,7 @@ struct script_policy {
 	struct map *sources;   /* path -> struct source, of required modules */
 	struct map *warned;    /* what was said once */
 	unsigned base_threads, most_threads;
+	struct script_tasks tasks;
 	unsigned sessions; /* each may have a thread beyond most_threads */
 	unsigned threads;  /* serving or idle, abandoned ones excluded */
 	unsigned idle;

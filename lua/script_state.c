@@ -60,7 +60,9 @@ struct script_state *script_state_of(lua_State *L)
 
 bool script_over(struct script_state *state)
 {
-	if (!state->expired && clock_now_ms() >= state->deadline)
+	if (!state->expired && (clock_now_ms() >= state->deadline ||
+				   (state->over && __atomic_load_n(state->over,
+						       __ATOMIC_ACQUIRE))))
 		state->expired = true;
 	return state->expired;
 }

@@ -42,6 +42,7 @@ struct script_state {
 	struct script_call *call;     /* that runs; NULL: none */
 	bool is_first;                /* the one whose declarations count */
 	int64_t created_at, deadline; /* clock_now_ms */
+	const int *over; /* atomic: this event ends; NULL: only at its time */
 	int64_t uses;
 	size_t used, limit;   /* bytes of Lua memory */
 	struct box *last_box; /* to be charged; NULL: none */

@@ -111,6 +111,8 @@ static const char usage[] =
     "\n"
     "SIGUSR1 reloads the policy, SIGTERM finishes what is open and stops.\n";
 
+#define SHUTDOWN_EVENT_MS 5000
+
 static struct service service;
 /* What the policy may ask of us. */
 static struct script_services services = {.inject = service_inject};
@@ -569,6 +571,9 @@ int main(int argc, char **argv)
 	(void)pthread_join(chore_thread, NULL);
 	control_stop(control);
 	queue_check_stop(check);
+	policy = service_policy(&service);
+	script_notify(policy, "shutdown_logging", SHUTDOWN_EVENT_MS);
+	script_policy_unref(policy);
 	script_use_services(NULL);
 	queue_writer_stop(service.writer);
 	log_writer_stop(service.log);

@@ -51,9 +51,11 @@ static void swap(struct router *r, struct script_policy *policy)
 		b->log_count))
 		diag_warn("reload: configure_local_logs has changed: that "
 			  "needs a restart");
+	script_tasks_end(r->policy);
 	script_policy_unref(r->policy);
 	r->policy = policy;
 	router_look_at_loggers(r);
+	script_tasks_start(policy);
 	egress_flush(r->egress);
 	diag_info("reload: generation %lld of the policy is in use",
 	    (long long)script_policy_generation(policy));

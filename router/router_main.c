@@ -31,6 +31,7 @@
 #define ROOT_KEY "/usr/share/dns/root.key"
 
 #define FEEDS_MOST 32
+#define SHUTDOWN_EVENT_MS 5000
 #define FILES_MOST 65536
 #define CONNECTIONS_MOST 10000
 #define FILES_OURS 256 /* database, logs, maildirs, Lua */
@@ -362,6 +363,7 @@ static void start(struct router *r, const struct settings *s)
 		give_up("start", &err);
 	services.ctx = r;
 	script_use_services(&services);
+	script_tasks_start(r->policy);
 	watch_signals(r);
 	script_watch_start(script_reload_by_signal, NULL, 0);
 	if (!router_control_start(r, &err))
@@ -376,6 +378,8 @@ static void end(struct router *r, const struct settings *s)
 	script_watch_stop();
 	control_stop(r->control);
 	reloader_free(r->reloader);
+	script_tasks_end(r->policy);
+	script_notify(r->policy, "shutdown_logging", SHUTDOWN_EVENT_MS);
 	script_use_services(NULL);
 	resolver_stop(r->resolver);
 	resolver_stop(r->validator);
