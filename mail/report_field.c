@@ -565,9 +565,10 @@ bool report_group_parse(const struct report_group *group,
 struct value report_value(const struct report_table *table, const void *record,
     size_t more, struct value_entry **next, struct arena *arena)
 {
-	struct value v = {.type = VALUE_MAP};
+	struct value_entry *entries =
+	    ARENA_ARRAY(arena, struct value_entry, table->count + more);
+	struct value v = {.type = VALUE_MAP, .entries = entries};
 
-	v.entries = ARENA_ARRAY(arena, struct value_entry, table->count + more);
 	for (size_t i = 0; i < table->count; i++) {
 		const struct report_field_spec *spec = &table->specs[i];
 
@@ -576,7 +577,7 @@ struct value report_value(const struct report_table *table, const void *record,
 			    kinds[spec->kind].show(
 				(const char *)record + spec->offset, arena)};
 	}
-	*next = &v.entries[v.count];
+	*next = entries + v.count;
 	v.count += more;
 	return v;
 }

@@ -3,7 +3,7 @@ local t = require 'harness'
 local sys, sched = t.sys, t.sched
 
 local function strace(daemon, inject)
-  local p = t.spawn { 'strace', '-f', '-q', '-o', '/dev/null', '-p', tostring(daemon.pid), '-e', 'trace=pwrite64,fdatasync',
+  local p = t.spawn { 'strace', '-f', '-q', '-o', '/dev/null', '-p', tostring(daemon.pid), '-e', 'trace=pwrite64,fdatasync,fsync',
     '-e', inject }
   t.wait_for('strace to attach', function()
     return (t.read('/proc/' .. daemon.pid .. '/status') or ''):match 'TracerPid:%s+[1-9]'
@@ -168,4 +168,43 @@ end)]]):format(t.local_logs()),
     t.eq(have['u' .. i .. '@d.test'] or false, verdicts[i] == 'discard', 'u' .. i .. ' ' .. verdicts[i])
   end
   t.match(verdicts[2], '^451')
+end)
+
+local BOUNCE = ('From: x@y.test\nContent-Type: multipart/report; boundary=b\n\n--b\n'
+  .. 'Content-Type: message/delivery-status\n\nReporting-MTA: dns; y.test\n\n'
+  .. 'Final-Recipient: rfc822; bob@y.test\nAction: failed\nStatus: 5.1.1\n--b--\n'):gsub('\n', '\r\n')
+
+-- Of a report that is not kept the records are all there is.
+t.test('a report is acknowledged when its records are synced, and not before', function()
+  local milter = t.milter {
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function()
+  kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = {}, data_processing_timeout = '3s' }
+  %s
+end)
+kumo.on('get_listener_domain', function() return kumo.make_listener_domain { log_oob = 'LogThenDrop' } end)
+]]):format(t.local_logs()),
+  }
+  local function send()
+    local mta = milter:connect { helo = 'x.test' }
+    t.eq(mta:mail '<>', 'continue')
+    t.eq(mta:rcpt '<x@b.example>', 'continue')
+    local answer = mta:message(BOUNCE)
+    mta:close()
+    return answer
+  end
+  -- The name of the file is never safe: 451, and a record of what comes again.
+  local tracer = strace(milter, 'inject=fsync:error=EIO')
+  t.match(send(), '^451 4%.3%.0 ')
+  tracer:kill()
+  milter:line 'log records are written again'
+  t.eq(#milter:records 'OOB', 1)
+  -- The text fails once: it goes into another file, and is acknowledged then.
+  tracer = strace(milter, 'inject=fdatasync:error=EIO:when=1')
+  t.eq(send(), 'discard')
+  tracer:kill()
+  t.eq(#milter:records 'OOB', 3)
+  t.eq(send(), 'discard')
+  t.eq(#milter:records 'OOB', 4)
 end)
