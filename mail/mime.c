@@ -61,8 +61,12 @@ static const char *parameter(
     GMimeContentType *type, const char *name, struct arena *arena)
 {
 	const char *value = g_mime_content_type_get_parameter(type, name);
+	size_t len = value ? strlen(value) : 0;
 
-	return value && *value ? arena_strdup(arena, value) : NULL;
+	/* A boundary does not end in a space (RFC 2046, 5.1.1). */
+	while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+		len--;
+	return len ? arena_strndup(arena, value, len) : NULL;
 }
 
 void mime_type_parse(

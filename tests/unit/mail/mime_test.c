@@ -27,6 +27,9 @@ static const struct {
     {"an empty boundary is none",
 	"Content-Type: multipart/report; boundary=\"\"\n", "multipart/report",
 	NULL, NULL, NULL},
+    {"a boundary ends before its last space",
+	"Content-Type: multipart/report; boundary=\"a b \"\n",
+	"multipart/report", "a b", NULL, NULL},
     {"folded before the type", "Content-Type:\r\n\tmultipart/report\r\n",
 	"multipart/report", NULL, NULL, NULL},
 };
