@@ -36,10 +36,22 @@ for policy in "$scratch"/*.lua; do
 	"$penstock" test "$scratch/tests/${name}_test.lua" \
 		>"$scratch/said" 2>&1 ||
 		complain "$name" "penstock test"
-	if "$penstock" test --help | grep -q -- --open-relay; then
-		"$penstock" --policy "$policy" test --open-relay \
-			>"$scratch/said" 2>&1 ||
-			complain "$name" "penstock test --open-relay"
+	"$penstock" --policy "$policy" test --open-relay >"$scratch/said" 2>&1 ||
+		complain "$name" "penstock test --open-relay"
+done
+
+# Each of these checks sees what it is for.
+hole=$scratch/hole.lua
+for change in \
+	"relay_to = true/relay_to = true, relay_from = { 'any' }" \
+	"if OUR_DOMAINS.domain. then/if domain then"; do
+	sed "s/$change/" "$scratch/minimal.lua" >"$hole"
+	if cmp -s "$hole" "$scratch/minimal.lua"; then
+		echo "minimal: nothing there like $change"
+		failed=$((failed + 1))
+	elif "$penstock" --policy "$hole" test --open-relay \
+		>"$scratch/said" 2>&1; then
+		complain "a hole, $change" "penstock test --open-relay saw nothing"
 	fi
 done
 
