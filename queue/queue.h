@@ -176,7 +176,7 @@ enum queue_verdict_kind {
 	VERDICT_DEFERRED,  /* due again at due_at, attempts as given */
 	VERDICT_RETURNED,  /* as if never leased: no attempt, due_at as given */
 	VERDICT_HELD,      /* an operator must look */
-	VERDICT_MOVED,     /* goes on as `move` says, without attempts */
+	VERDICT_MOVED,     /* goes on as `move` says */
 };
 
 /* A message that goes on in another scheduled queue.  Sender, metadata, prefix
@@ -188,6 +188,7 @@ struct queue_move {
 	struct message *message;
 	const char *queue;
 	int64_t due_at; /* unix seconds */
+	int attempts;   /* as they are from now on */
 };
 
 struct queue_verdict {

@@ -106,6 +106,7 @@ bool queue_move_recipient(struct queue_conn *conn, int64_t recipient,
 	(void)sqlite3_bind_int64(stmt, 1, recipient);
 	(void)sqlite3_bind_int64(stmt, 2, queue);
 	(void)sqlite3_bind_int64(stmt, 3, move->due_at);
+	(void)sqlite3_bind_int(stmt, 4, move->attempts);
 	if (!queue_run(conn, stmt, err))
 		return false;
 	*gone = sqlite3_changes(conn->db) == 0;

@@ -12,11 +12,13 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "mail/syslog_line.h"
 #include "policy/queue_config.h"
 #include "policy/retry.h"
+#include "policy/schedule.h"
 #include "router/outcome_batch.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
@@ -150,6 +152,27 @@ static double chance_of(
 	return (double)hash / 4294967296.0;
 }
 
+/* What message:set_scheduling left in the file; NULL: nothing, or nothing that
+ * makes sense (SQL by hand). */
+static const struct schedule *schedule_of(
+    struct outcomes *o, const struct ready_message *rm)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct schedule *schedule;
+	struct value table;
+	struct err err = {0};
+
+	if (!rm->m.scheduling)
+		return NULL;
+	schedule = ARENA_NEW(arena, struct schedule);
+	if (json_parse(rm->m.scheduling, strlen(rm->m.scheduling), arena,
+		&table, &err) &&
+	    schedule_parse(&table, arena, schedule, &err))
+		return schedule;
+	diag_warn("%s: scheduling: %s", rm->m.id, err.text);
+	return NULL;
+}
+
 /* False: it expires instead. */
 static bool retry(struct outcomes *o, const struct ready_message *rm,
     const struct ready_recipient *info, const struct attempt *attempt,
@@ -163,10 +186,15 @@ static bool retry(struct outcomes *o, const struct ready_message *rm,
 	    .expires_at = info->expires,
 	    .chance = chance_of(rm, info),
 	};
-	struct retry_answer answer = attempt->maildir
-					 ? retry_soon(config, &q)
-					 : retry_after_failure(config, &q);
+	const struct schedule *schedule = schedule_of(o, rm);
+	struct retry_answer answer;
 
+	if (schedule && schedule->expires_at)
+		q.expires_at = schedule->expires_at;
+	answer = attempt->maildir ? retry_soon(config, &q)
+				  : retry_after_failure(config, &q);
+	if (schedule)
+		answer.due_at = schedule_next(schedule, answer.due_at);
 	verdict->due_at = answer.due_at;
 	verdict->attempts = (int)answer.attempts;
 	return !answer.expired;
@@ -480,20 +508,21 @@ void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
 	settle_waiting(o, rm, VERDICT_DELIVERED);
 }
 
-static void write_move_record(struct outcomes *o,
-    const struct ready_message *rm, const struct message *m, const char *queue)
+static void write_move_record(struct outcomes *o, enum log_type type,
+    const struct smtp_reply *reply, const struct ready_message *rm,
+    const struct message *m, const char *queue)
 {
 	struct arena *arena = outcome_batch_arena(open_batch(o));
 	struct log_record record = {
-	    .type = LOG_DEFERRED_INJECTION_REBIND,
+	    .type = type,
 	    .id = rm->m.id,
 	    .sender = m->sender.address.email,
 	    .queue = queue,
 	    .size = message_size(m),
-	    .response = smtp_reply_make(
-		arena, 250, NULL, "rebound from %s to %s", rm->sq->name, queue),
+	    .response = *reply,
 	    .event_ms = clock_unix_ms(),
 	    .created_ms = rm->m.created_ms,
+	    .num_attempts = type == LOG_DELAYED ? rm->info[0].attempts : 0,
 	    .reception_protocol = rm->m.reception_protocol,
 	    .meta = m->meta,
 	};
@@ -508,24 +537,14 @@ static void write_move_record(struct outcomes *o,
 	    open_batch(o), &record, &(struct record_subject){.message = m});
 }
 
-void outcome_move_take(struct outcomes *o, struct ready_message *rm,
-    struct message *m, const char *queue)
+/* All of rm's recipients, as `move` says; takes move's message. */
+static void move_all(struct outcomes *o, struct ready_message *rm,
+    const struct queue_move *move, struct message *m)
 {
 	struct outcome_batch *batch = open_batch(o);
-	struct arena *arena = outcome_batch_arena(batch);
-	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
-	int64_t now = clock_unix();
-	bool goes = str_eq(queue, "null") || m->recipients.count == 0;
+	bool goes = str_eq(move->queue, "null") || m->recipients.count == 0;
 	size_t count = rm->count;
 
-	*move = (struct queue_move){.message_id = rm->m.message_id,
-	    .message = m,
-	    .queue = arena_strdup(arena, queue),
-	    .due_at = m->due_at > now ? m->due_at : now};
-	write_move_record(o, rm, m, queue);
-	buf_reset(&o->line);
-	buf_addf(&o->line, "%s: rebound from %s to %s", rm->m.id, rm->sq->name,
-	    queue);
 	outcome_batch_line(batch, &o->line);
 	outcome_batch_keep_take(batch, m);
 	/* All verdicts of a message in one batch: its row is written once. */
@@ -534,9 +553,53 @@ void outcome_move_take(struct outcomes *o, struct ready_message *rm,
 		outcome_batch_add(batch, rm,
 		    &(struct queue_verdict){.recipient_id = rm->info[i].row,
 			.kind = goes ? VERDICT_DELIVERED : VERDICT_MOVED,
-			.at = now,
+			.at = clock_unix(),
 			.move = move});
 	count_unsettled(o, count);
+}
+
+void outcome_move_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
+	int64_t now = clock_unix();
+	struct smtp_reply reply = smtp_reply_make(
+	    arena, 250, NULL, "rebound from %s to %s", rm->sq->name, queue);
+
+	*move = (struct queue_move){.message_id = rm->m.message_id,
+	    .message = m,
+	    .queue = arena_strdup(arena, queue),
+	    .due_at = m->due_at > now ? m->due_at : now};
+	write_move_record(
+	    o, LOG_DEFERRED_INJECTION_REBIND, &reply, rm, m, queue);
+	buf_reset(&o->line);
+	buf_addf(&o->line, "%s: rebound from %s to %s", rm->m.id, rm->sq->name,
+	    queue);
+	move_all(o, rm, move, m);
+}
+
+void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue, const char *why)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
+	int64_t now = clock_unix();
+	struct smtp_reply reply;
+	char text[40];
+
+	*move = (struct queue_move){.message_id = rm->m.message_id,
+	    .message = m,
+	    .queue = arena_strdup(arena, queue),
+	    .due_at = m->due_at > now ? m->due_at : now,
+	    .attempts = rm->info[0].attempts};
+	reply = smtp_reply_make(arena, 400, NULL, "%s: due at %s", why,
+	    clock_rfc3339(text, move->due_at * 1000));
+	write_move_record(o, LOG_DELAYED, &reply, rm, m, queue);
+	buf_reset(&o->line);
+	buf_addf(&o->line, "%s: delayed: queue=%s due=%s by %s", rm->m.id,
+	    queue, text, why);
+	move_all(o, rm, move, m);
 }
 
 void outcome_settle_early(

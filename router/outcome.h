@@ -60,6 +60,10 @@ void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm);
  * DeferredInjectionRebind. Takes the message. */
 void outcome_move_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue);
+/* Waits for m->due_at in this queue, attempts unchanged, with a Delayed record;
+ * what the policy noted in m is written back. */
+void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue, const char *why);
 /* The planted bug outcome.delete-before-reply. */
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job);

@@ -18,6 +18,7 @@
 #include "logs/log_writer.h"
 #include "lua/script.h"
 #include "queue/queue.h"
+#include "router/admission.h"
 #include "router/deferred_injection.h"
 #include "router/egress.h"
 #include "router/intake.h"
@@ -59,6 +60,7 @@ static bool is_quiet(const struct router *r)
 	return r->counters.connections == 0 &&
 	       maildirs_busy(r->maildirs) == 0 &&
 	       injections_busy(r->injections) == 0 &&
+	       admissions_busy(r->admissions) == 0 &&
 	       intake_leasing(r->intake) == 0;
 }
 
@@ -239,6 +241,7 @@ bool router_start(struct router *r, struct err *err)
 	r->outcomes = outcomes_new(r);
 	r->maildirs = maildirs_new(r);
 	r->loader = message_loader_new(r);
+	r->admissions = admissions_new(r);
 	r->injections = injections_new(r);
 	loop_watch(r->loop, doorbell, on_doorbell, r);
 	r->second = loop_timer_new(r->loop, on_second, r);
@@ -251,6 +254,7 @@ void router_end(struct router *r)
 	queue_threads_stop(r->threads);
 	maildirs_free(r->maildirs);
 	message_loader_free(r->loader);
+	admissions_free(r->admissions);
 	injections_free(r->injections);
 	intake_free(r->intake);
 	ready_queues_free(r->ready);

@@ -24,6 +24,7 @@ struct injections;
 struct intake;
 struct log_writer;
 struct maildirs;
+struct admissions;
 struct message_loader;
 struct outcomes;
 struct queue;
@@ -120,6 +121,7 @@ struct router {
 	struct maildirs *maildirs;
 	struct injections *injections;
 	struct message_loader *loader;
+	struct admissions *admissions;
 	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */
 	int64_t stop_deadline;     /* clock_now_ms; of a stop or a recovery */

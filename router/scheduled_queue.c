@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "router/admission.h"
 #include "router/deferred_injection.h"
 #include "router/destination.h"
 #include "router/egress.h"
@@ -462,6 +463,17 @@ static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 	ready_queue_push(sq->routes[chosen].rq, rm);
 }
 
+void scheduled_queue_admitted(
+    struct scheduled_queue *sq, struct ready_message *rm)
+{
+	if (is_maildir(sq))
+		maildirs_put(sq->r->maildirs, rm);
+	else if (sq->routes)
+		dispatch_smtp(sq, rm);
+	else /* its configuration changed meanwhile */
+		outcome_return_waiting(sq->r->outcomes, rm);
+}
+
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
@@ -474,8 +486,8 @@ void scheduled_queue_dispatch(
 		    o, rm, &sq->refusal, &(struct attempt){0});
 	else if (sq->inject)
 		injections_put(sq->r->injections, rm);
-	else if (is_maildir(sq))
-		maildirs_put(sq->r->maildirs, rm);
+	else if (admissions_needed(sq->r))
+		admissions_put(sq->r->admissions, rm);
 	else
-		dispatch_smtp(sq, rm);
+		scheduled_queue_admitted(sq, rm);
 }

@@ -132,10 +132,10 @@ UPDATE recipient
        last_peer = coalesce(?9, last_peer)
  WHERE id = ?1 RETURNING queue;
 -- name: settle_moved
--- Into another scheduled queue, as if it had just come.
+-- Into another scheduled queue, or back into its own.
 UPDATE recipient
    SET state = CASE state WHEN 1 THEN 0 ELSE state END,
-       queue = ?2, due_at = ?3, attempts = 0, crashes = 0
+       queue = ?2, due_at = ?3, attempts = ?4, crashes = 0
  WHERE id = ?1;
 -- name: message_rewrite
 UPDATE message SET sender = ?2, scheduling = ?3, meta = ?4, prefix = ?5

@@ -1,0 +1,207 @@
+/*
+ * admission.c - may a due message go on to delivery?
+ */
+#include "router/admission.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "lua/script.h"
+#include "policy/retry.h"
+#include "router/message_load.h"
+#include "router/outcome.h"
+#include "router/ready_message.h"
+#include "router/router.h"
+#include "router/scheduled_queue.h"
+
+#define DEADLINE_MS 10000
+
+static const char event[] = "throttle_insert_ready_queue";
+
+struct admissions {
+	struct router *r;
+	size_t busy;
+};
+
+struct admission {
+	struct loop_item item; /* Lua has answered */
+	struct admissions *all;
+	struct ready_message *rm;
+	struct message *message;
+	struct script_policy *policy;
+	struct script_call *call;
+};
+
+struct admissions *admissions_new(struct router *r)
+{
+	struct admissions *a = xcalloc(1, sizeof *a);
+
+	a->r = r;
+	return a;
+}
+
+void admissions_free(struct admissions *a)
+{
+	free(a);
+}
+
+bool admissions_needed(const struct router *r)
+{
+	return script_policy_handles(r->policy, event);
+}
+
+size_t admissions_busy(const struct admissions *a)
+{
+	return a->busy;
+}
+
+static void end(struct admission *ad)
+{
+	struct admissions *all = ad->all;
+
+	if (ad->call)
+		script_call_free(ad->call);
+	if (ad->policy)
+		script_policy_unref(ad->policy);
+	message_unref(ad->message);
+	free(ad);
+	all->busy--;
+	router_progress(all->r);
+}
+
+static void abandon(struct admission *ad, const char *why)
+{
+	struct smtp_reply reply = smtp_reply_make(
+	    ad->rm->arena, 451, "4.3.0", "%s: %.400s", event, why);
+
+	outcome_report_waiting(ad->all->r->outcomes, ad->rm, &reply,
+	    &(struct attempt){.source = NULL});
+	end(ad);
+}
+
+/* Until then it would have lived too long. */
+static bool expires_before(const struct ready_message *rm, int64_t due_at)
+{
+	struct retry_question q = {
+	    .attempts = rm->info[0].attempts,
+	    .now = clock_unix(),
+	    .created_at = rm->m.created_ms / 1000,
+	    .expires_at = rm->info[0].expires,
+	};
+
+	return retry_without_attempt(
+	    scheduled_queue_config(rm->sq), &q, due_at - q.now)
+	    .expired;
+}
+
+static void go_on(struct admission *ad)
+{
+	struct ready_message *rm = ad->rm;
+	struct buf meta = BUF_INIT;
+
+	/* What the policy noted goes along, though not into the file. */
+	meta_write_json(ad->message->meta, &meta);
+	rm->m.meta_json = arena_strndup(rm->arena, meta.data, meta.len);
+	buf_release(&meta);
+	if (ad->all->r->holds & (HOLD_STOPPING | HOLD_POISON))
+		outcome_return_waiting(ad->all->r->outcomes, rm);
+	else
+		scheduled_queue_admitted(rm->sq, rm);
+	end(ad);
+}
+
+static void decide(struct admission *ad)
+{
+	struct ready_message *rm = ad->rm;
+	struct message *m = ad->message;
+	int64_t now = clock_unix();
+	struct buf name = BUF_INIT;
+	struct err err = {0};
+	bool moved;
+
+	if (!message_queue_name(m, &name, &err)) {
+		diag_error("policy: %s: %s", event, err.text);
+		abandon(ad, err.text);
+		goto out;
+	}
+	moved = !str_eq(buf_str(&name), rm->sq->name) &&
+		meta_get_string(m->meta, "queue");
+	if (!moved && m->due_at <= now) {
+		go_on(ad);
+		goto out;
+	}
+	if (m->due_at > now && expires_before(rm, m->due_at)) {
+		abandon(ad, "held back beyond its lifetime");
+		goto out;
+	}
+	m->recipients_changed = false;
+	m->content_changed = false;
+	ad->message = NULL;
+	outcome_put_back_take(ad->all->r->outcomes, rm, m,
+	    moved ? buf_str(&name) : rm->sq->name, event);
+	end(ad);
+out:
+	buf_release(&name);
+}
+
+static void run_answered(struct loop_item *item)
+{
+	struct admission *ad = CONTAINER_OF(item, struct admission, item);
+	const struct script_reject *reject;
+
+	switch (script_call_outcome(ad->call)) {
+	case SCRIPT_NO_HANDLER:
+	case SCRIPT_VALUE:
+		decide(ad);
+		return;
+	case SCRIPT_REJECTED:
+		reject = script_call_reject(ad->call);
+		abandon(ad, reject->message ? reject->message : "rejected");
+		return;
+	case SCRIPT_EXPIRED:
+		/* The handler may still hold the message: it is left alone. */
+	case SCRIPT_ERROR:
+		diag_error("%s: policy: %s", ad->rm->m.id,
+		    script_call_error(ad->call));
+		abandon(ad, "local policy error");
+		return;
+	}
+}
+
+static void on_lua_thread(struct script_call *call, void *ctx)
+{
+	struct admission *ad = ctx;
+
+	(void)call;
+	loop_post(ad->all->r->loop, &ad->item);
+}
+
+static void loaded(struct message **messages, const struct err *err, void *ctx)
+{
+	struct admission *ad = ctx;
+
+	if (!messages) {
+		abandon(ad, err->text);
+		return;
+	}
+	ad->message = messages[0];
+	ad->policy = script_policy_ref(ad->all->r->policy);
+	ad->call = script_call_new(ad->policy, event);
+	script_arg_message(ad->call, ad->message);
+	script_call_submit(
+	    ad->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, ad);
+}
+
+void admissions_put(struct admissions *a, struct ready_message *rm)
+{
+	struct admission *ad = xcalloc(1, sizeof *ad);
+	struct ready_message *const one[] = {rm};
+
+	ad->item.run = run_answered;
+	ad->all = a;
+	ad->rm = rm;
+	a->busy++;
+	message_load(a->r->loader, one, 1, loaded, ad);
+}
