@@ -8,6 +8,7 @@
  */
 #include "policy/listener.h"
 
+#include "base/diag.h"
 #include "policy/host_name.h"
 #include "policy/param_rows.h"
 
@@ -34,13 +35,17 @@ static bool check_trace_headers(const void *record, struct err *err)
 {
 	const struct trace_headers *trace = record;
 	const char *s = trace->header_name;
+	char shown[80];
 
 	while (*s > ' ' && *s < 127 && *s != ':')
 		s++;
-	if (*s || s == trace->header_name)
-		return err_set(err, ERR_CONFIG,
-		    "header_name: invalid value: not the name of a header");
-	return true;
+	if (!*s && s != trace->header_name)
+		return true;
+	return err_set(err, ERR_CONFIG,
+	    "header_name: invalid value: \"%s\", expected the name of a "
+	    "header: printable ASCII without blanks and colons",
+	    diag_quote(shown, sizeof shown, trace->header_name,
+		strlen(trace->header_name)));
 }
 
 static const struct param_set trace_headers_params = {
@@ -216,6 +221,21 @@ static void prepare(void *record)
 	((struct listener *)record)->hostname = host_name();
 }
 
+/* It is a line of the MTA's configuration, and of SMTP. */
+static bool check_banner(const char *banner, struct err *err)
+{
+	char shown[80];
+
+	for (const char *s = banner; s && *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return err_set(err, ERR_CONFIG,
+			    "banner: invalid value: \"%s\", expected one line "
+			    "without control characters",
+			    diag_quote(
+				shown, sizeof shown, banner, strlen(banner)));
+	return true;
+}
+
 static bool check(const void *record, struct err *err)
 {
 	const struct listener *listener = record;
@@ -230,7 +250,8 @@ static bool check(const void *record, struct err *err)
 		return err_set(err, ERR_CONFIG,
 		    "data_processing_timeout: invalid value: 0s leaves no "
 		    "time to accept a message");
-	return param_check_word("hostname", listener->hostname, err);
+	return check_banner(listener->banner, err) &&
+	       param_check_word("hostname", listener->hostname, err);
 }
 
 const struct param_set listener_params = {

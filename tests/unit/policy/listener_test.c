@@ -21,7 +21,9 @@ static const struct parse_case cases[] = {
     {"no time is no setting", "{\"data_processing_timeout\": 0}",
 	"data_processing_timeout: invalid value"},
     {"a header has a name", "{\"trace_headers\": {\"header_name\": \"X A\"}}",
-	"trace_headers: header_name: invalid value"},
+	"trace_headers: header_name: invalid value: \"X A\""},
+    {"a banner is one line", "{\"banner\": \"a\\nb\"}",
+	"banner: invalid value: \"a\\x0ab\""},
     {"nested keys are checked",
 	"{\"trace_headers\": {\"recieved_header\": true}}",
 	"start_esmtp_listener: trace_headers: unknown key "

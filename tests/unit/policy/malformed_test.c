@@ -304,9 +304,10 @@ static bool is_key(const struct param_set *set, const char *key)
 static const char *misspell(const struct row *row)
 {
 	const char *key = row->spec->key;
-	size_t at = chance((unsigned)strlen(key) - 1), len = strlen(key);
-	char *slip = arena_strndup(arena, key, len + 2), c;
+	size_t len = strlen(key), at = chance((unsigned)len - 1);
+	char *slip = arena_alloc(arena, len + 2), c;
 
+	memcpy(slip, key, len);
 	switch (chance(3)) {
 	case 0:
 		memmove(slip + at, slip + at + 1, len - at);
