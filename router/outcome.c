@@ -22,6 +22,7 @@
 #include "router/outcome_batch.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
+#include "router/second_thoughts.h"
 
 #define BATCH_MOST 256
 #define LINGER_MS 4
@@ -345,6 +346,20 @@ static void expire(struct outcomes *o, struct ready_message *rm,
 	say(o, rm, address, "expired", reply, NULL);
 }
 
+/* The policy has changed it: written back, and perhaps elsewhere. */
+static void move_on(struct outcomes *o, const struct attempt *attempt,
+    const struct ready_recipient *info, struct queue_verdict *verdict)
+{
+	struct queue_move *move = attempt->move;
+
+	o->r->counters.deferred++;
+	move->attempts = info->attempts + 1;
+	move->due_at = attempt->move_now ? verdict->at : verdict->due_at;
+	verdict->move = move;
+	verdict->kind =
+	    str_eq(move->queue, "null") ? VERDICT_DELIVERED : VERDICT_MOVED;
+}
+
 static void report_one(struct outcomes *o, struct ready_message *rm,
     struct delivery_recipient *recipient, const struct attempt *attempt,
     const char *relay)
@@ -383,6 +398,8 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 		if (!retry(o, rm, info, attempt, now, &verdict))
 			expire(o, rm, recipient, info->attempts, attempt,
 			    &verdict);
+		else if (attempt->move)
+			move_on(o, attempt, info, &verdict);
 		else
 			o->r->counters.deferred++;
 		break;
@@ -413,7 +430,30 @@ void outcomes_free(struct outcomes *o)
 	free(o);
 }
 
-void outcome_report(struct outcomes *o, struct ready_message *rm,
+static void group_all(struct outcomes *o,
+    const struct delivery_recipient *recipients, size_t count)
+{
+	o->groups.count = 0;
+	for (size_t i = 0; i < count; i++)
+		*ARRAY_ADD(&o->groups) = i;
+	if (count > 1)
+		outcome_group(recipients, count, o->groups.items);
+}
+
+/* o->members become the group that begins with i; false: none does. */
+static bool take_group(struct outcomes *o,
+    const struct delivery_recipient *recipients, size_t count, size_t i)
+{
+	if (o->groups.items[i] != i)
+		return false;
+	o->members.count = 0;
+	for (size_t j = i; j < count; j++)
+		if (o->groups.items[j] == i)
+			*ARRAY_ADD(&o->members) = &recipients[j];
+	return true;
+}
+
+void outcome_report_finally(struct outcomes *o, struct ready_message *rm,
     struct delivery_recipient *recipients, size_t count,
     const struct attempt *attempt)
 {
@@ -421,18 +461,10 @@ void outcome_report(struct outcomes *o, struct ready_message *rm,
 	const char *relay =
 	    relay_text(attempt->facts, relay_buf, sizeof relay_buf);
 
-	o->groups.count = 0;
-	for (size_t i = 0; i < count; i++)
-		*ARRAY_ADD(&o->groups) = i;
-	if (count > 1)
-		outcome_group(recipients, count, o->groups.items);
+	group_all(o, recipients, count);
 	for (size_t i = 0; i < count; i++) {
-		if (o->groups.items[i] != i)
+		if (!take_group(o, recipients, count, i))
 			continue;
-		o->members.count = 0;
-		for (size_t j = i; j < count; j++)
-			if (o->groups.items[j] == i)
-				*ARRAY_ADD(&o->members) = &recipients[j];
 		write_record(o,
 		    texts[kind_of(&recipients[i].reply, attempt)].type, rm,
 		    o->members.items, o->members.count, &recipients[i].reply,
@@ -443,6 +475,29 @@ void outcome_report(struct outcomes *o, struct ready_message *rm,
 	 * which is the order that we promise. */
 	for (size_t i = 0; i < count; i++)
 		report_one(o, rm, &recipients[i], attempt, relay);
+}
+
+void outcomes_detour(struct outcomes *o, size_t count, bool begins)
+{
+	if (begins)
+		o->unsettled += count;
+	else
+		o->unsettled -= count;
+}
+
+void outcome_report(struct outcomes *o, struct ready_message *rm,
+    struct delivery_recipient *recipients, size_t count,
+    const struct attempt *attempt)
+{
+	if (!second_thoughts_needed(o->r, recipients, count, attempt)) {
+		outcome_report_finally(o, rm, recipients, count, attempt);
+		return;
+	}
+	group_all(o, recipients, count);
+	for (size_t i = 0; i < count; i++)
+		if (take_group(o, recipients, count, i))
+			second_thoughts(o->r, rm, o->members.items,
+			    o->members.count, attempt);
 }
 
 /* Takes all that is not in a job; a run of recipients at a time. */

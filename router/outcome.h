@@ -40,6 +40,10 @@ struct attempt {
 	bool maildir;
 	/* Whatever the code, it is final: custom_lua said so. */
 	bool bounce;
+	/* requeue_message: what is tried again goes on as this says; at once,
+	 * or when it would have anyway. */
+	struct queue_move *move;
+	bool move_now;
 };
 
 struct outcomes *outcomes_new(struct router *r) MUST_USE;
@@ -48,6 +52,12 @@ void outcomes_free(struct outcomes *o);
 void outcome_report(struct outcomes *o, struct ready_message *rm,
     struct delivery_recipient *recipients, size_t count,
     const struct attempt *attempt);
+/* The same, and the policy has been asked about it (second_thoughts.h). */
+void outcome_report_finally(struct outcomes *o, struct ready_message *rm,
+    struct delivery_recipient *recipients, size_t count,
+    const struct attempt *attempt);
+/* So many recipients are with the policy: a stop waits for them. */
+void outcomes_detour(struct outcomes *o, size_t count, bool begins);
 /* The same reply for every recipient of rm that is not in a job. */
 void outcome_report_waiting(struct outcomes *o, struct ready_message *rm,
     const struct smtp_reply *reply, const struct attempt *attempt);

@@ -4,6 +4,7 @@
 #include "router/ready_message.h"
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/diag.h"
 #include "base/str.h"
 #include "router/router.h"
@@ -130,6 +131,11 @@ void ready_message_keep_header(
 	rm->header_len = len;
 }
 
+void ready_message_keep_take(struct ready_message *rm, struct message *m)
+{
+	*ARRAY_ADD(&rm->kept) = m;
+}
+
 void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes)
 {
 	if (!rm)
@@ -137,6 +143,9 @@ void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes)
 	invariant(list_empty(&rm->link));
 	if (rm->inline_bytes)
 		atomic_fetch_sub(inline_bytes, rm->inline_bytes);
+	for (size_t i = 0; i < rm->kept.count; i++)
+		message_unref(rm->kept.items[i]);
+	ARRAY_FREE(&rm->kept);
 	arena_unref(rm->arena);
 }
 

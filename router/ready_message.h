@@ -47,6 +47,10 @@ struct ready_message {
 	struct delivery_recipient *again;
 	size_t again_count;
 	int64_t inline_bytes;
+	struct {
+		struct message **items; /* that verdicts point to */
+		size_t count, size;
+	} kept;
 	/* The content's header block when a logger wants it and the content is
 	 * not at hand; NULL: see m.inline_content. */
 	const char *header;
@@ -61,6 +65,8 @@ struct ready_message *ready_message_new(const struct queue_lease *leases,
 /* For log records; `bytes` is the beginning of the content. */
 void ready_message_keep_header(
     struct ready_message *rm, const char *bytes, size_t len);
+/* m lives as long as rm. */
+void ready_message_keep_take(struct ready_message *rm, struct message *m);
 void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes);
 /* Recipients that are not in a job yet. */
 size_t ready_message_waiting(const struct ready_message *rm);

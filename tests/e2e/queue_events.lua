@@ -91,3 +91,50 @@ t.test('a window of a schedule moves retries, too', function()
     t.ok(row[1] > 20 * 3600, 'due in ' .. row[1])
   end
 end)
+
+t.test('case 117: requeue_message moves a message on, at once and counted, or gives it up', function()
+  local sink = t.smtp_sink { rcpt = { '450 4.2.0 later', '250 2.1.5 ok', '450 4.2.0 later', '450 4.2.0 later' } }
+  local router = t.router { policy = t.smart_host(sink, { extra = [[
+    kumo.on('requeue_message', function(message, response, context, counts, delay)
+      local user = message:recipient().user
+      if user == 'gone' then kumo.reject(400, 'x') end
+      message:set_meta('why', response .. '|' .. table.concat(context, ',') .. '|' .. tostring(counts) .. '|' .. tostring(delay))
+      if user == 'move' then message:set_meta('queue', 'second') end
+    end)]] }) }
+  router:enqueue { to = 'move@example.com' }
+  t.log(router, 'TransientFailure', { code = 450, queue = 'example.com', num_attempts = 0 })
+  local r = t.log(router, 'Delivery', { queue = 'second' })
+  t.eq(r.num_attempts, 1)
+  t.eq(r.meta.why, '450 4.2.0 later|LoggedTransientFailure|true|nil')
+
+  router:enqueue { to = 'gone@example.com' }
+  r = t.log(router, 'Bounce', { code = 400 })
+  t.eq(r.response.content, 'x')
+
+  router:enqueue { to = 'stay@example.com' }
+  t.log(router, 'TransientFailure', { recipient = 'stay@example.com' })
+  local row = waiting(router)
+  t.eq(#row, 1)
+  t.eq(row[1][2], 1)
+  t.eq(row[1][3], 'example.com')
+  t.ok(row[1][1] > 1000, 'due in ' .. row[1][1])
+  t.has(router:sql('SELECT meta FROM message')[1][1], 'LoggedTransientFailure')
+end)
+
+t.test('case 141: another code for a refusal decides what becomes of it', function()
+  local sink = t.smtp_sink { rcpt = { '452 4.2.2 mailbox full', '450 4.2.0 later', '550 5.1.1 nobody' } }
+  local router = t.router { policy = t.smart_host(sink, { extra = [[
+    kumo.on('smtp_client_rewrite_delivery_status', function(response, domain, tenant, campaign, routing_domain)
+      if response:find '^452' then return 552 end
+      if response:find '^550' and routing_domain == 'example.com' then return 451 end
+    end)]] }) }
+  router:enqueue { to = 'a@example.com' }
+  local r = t.log(router, 'Bounce', { code = 552, recipient = 'a@example.com' })
+  t.has(r.response.content, 'mailbox full')
+  t.has(r.response.content, '552 of 452')
+  t.eq(r.peer_address.name, 'sink.test')
+  router:enqueue { to = 'b@example.com' }
+  t.log(router, 'TransientFailure', { code = 450, recipient = 'b@example.com' })
+  router:enqueue { to = 'c@example.com' }
+  t.log(router, 'TransientFailure', { code = 451, recipient = 'c@example.com' })
+end)

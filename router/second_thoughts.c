@@ -1,0 +1,370 @@
+/*
+ * second_thoughts.c - what the policy says about failures before they count
+ *
+ *	rewrite? -> (still temporary) -> requeue? -> outcome_report_finally()
+ */
+#include "router/second_thoughts.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/str.h"
+#include "base/xalloc.h"
+#include "lua/script.h"
+#include "router/message_load.h"
+#include "router/router.h"
+#include "router/scheduled_queue.h"
+
+#define DEADLINE_MS 10000
+
+static const char rewrite_event[] = "smtp_client_rewrite_delivery_status";
+static const char requeue_event[] = "requeue_message";
+
+struct thought {
+	struct loop_item item;
+	struct router *r;
+	struct script_policy *policy;
+	struct ready_message *rm;
+	struct delivery_recipient *recipients; /* in rm's arena */
+	size_t count;
+	struct attempt attempt;
+	struct session_facts facts;
+	struct script_call *call;
+	struct message *message; /* of requeue_message */
+	char *queue;             /* that it was in */
+	struct meta *meta;       /* that it had */
+};
+
+/* ---- whether ---- */
+
+/* A peer said it, and it is no success. */
+static bool is_refusal(
+    const struct smtp_reply *reply, const struct attempt *attempt)
+{
+	return attempt->facts && attempt->facts->peer_name &&
+	       !attempt->maildir && !str_eq(attempt->protocol, "Lua") &&
+	       reply->code >= 300;
+}
+
+static bool is_temporary(
+    const struct smtp_reply *reply, const struct attempt *attempt)
+{
+	return !attempt->bounce && outcome_classify(reply) == OUTCOME_TRANSIENT;
+}
+
+bool second_thoughts_needed(const struct router *r,
+    const struct delivery_recipient *recipients, size_t count,
+    const struct attempt *attempt)
+{
+	bool rewrite = script_policy_handles(r->policy, rewrite_event);
+	bool requeue = script_policy_handles(r->policy, requeue_event);
+
+	if (!rewrite && !requeue)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct smtp_reply *reply = &recipients[i].reply;
+
+		if ((rewrite && is_refusal(reply, attempt)) ||
+		    (requeue && is_temporary(reply, attempt)))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the end ---- */
+
+static void finish(struct thought *t)
+{
+	struct router *r = t->r;
+
+	outcomes_detour(r->outcomes, t->count, false);
+	outcome_report_finally(
+	    r->outcomes, t->rm, t->recipients, t->count, &t->attempt);
+	if (t->call)
+		script_call_free(t->call);
+	message_unref(t->message);
+	meta_free(t->meta);
+	script_policy_unref(t->policy);
+	free(t->queue);
+	free(t);
+	router_progress(r);
+}
+
+static struct smtp_reply *reply_of(struct thought *t)
+{
+	return &t->recipients[0].reply;
+}
+
+static void set_reply(struct thought *t, struct smtp_reply reply)
+{
+	for (size_t i = 0; i < t->count; i++)
+		t->recipients[i].reply = reply;
+}
+
+static void arg_response(struct thought *t)
+{
+	struct buf line = BUF_INIT;
+
+	smtp_reply_one_line(&line, reply_of(t));
+	script_arg_string(t->call, buf_str(&line));
+	buf_release(&line);
+}
+
+static void on_lua_thread(struct script_call *call, void *ctx)
+{
+	struct thought *t = ctx;
+
+	(void)call;
+	loop_post(t->r->loop, &t->item);
+}
+
+static void submit(struct thought *t, void (*answered)(struct loop_item *))
+{
+	t->item.run = answered;
+	script_call_submit(
+	    t->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, t);
+}
+
+static void say_error(struct thought *t)
+{
+	const char *text = script_call_error(t->call);
+
+	diag_error("%s: policy: %s", t->rm->m.id,
+	    text && text[0] ? text : "kumo.reject means nothing there");
+}
+
+/* ---- requeue_message ---- */
+
+static void keep_move(struct thought *t, const char *queue, bool is_other)
+{
+	struct queue_move *move = ARENA_NEW(t->rm->arena, struct queue_move);
+
+	t->message->recipients_changed = false;
+	t->message->content_changed = false;
+	move->message_id = t->rm->m.message_id;
+	move->message = t->message;
+	move->queue = arena_strdup(t->rm->arena, queue);
+	ready_message_keep_take(t->rm, t->message);
+	t->message = NULL;
+	t->attempt.move = move;
+	t->attempt.move_now = is_other;
+}
+
+static bool same_meta(const struct meta *a, const struct meta *b)
+{
+	struct buf x = BUF_INIT, y = BUF_INIT;
+	bool same;
+
+	meta_write_json(a, &x);
+	meta_write_json(b, &y);
+	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
+	buf_release(&x);
+	buf_release(&y);
+	return same;
+}
+
+static void take_requeue(struct thought *t)
+{
+	struct buf name = BUF_INIT;
+	struct err err = {0};
+
+	if (!message_queue_name(t->message, &name, &err))
+		diag_error("policy: %s: %s", requeue_event, err.text);
+	else if (!str_eq(buf_str(&name), t->queue))
+		keep_move(t, buf_str(&name), true);
+	else if (!same_meta(t->meta, t->message->meta))
+		keep_move(t, t->rm->sq->name, false);
+	buf_release(&name);
+}
+
+static void requeue_answered(struct loop_item *item)
+{
+	struct thought *t = CONTAINER_OF(item, struct thought, item);
+	const struct script_reject *reject;
+	const char *text;
+
+	switch (script_call_outcome(t->call)) {
+	case SCRIPT_NO_HANDLER:
+	case SCRIPT_VALUE:
+		take_requeue(t);
+		break;
+	case SCRIPT_REJECTED:
+		reject = script_call_reject(t->call);
+		text = reject->message ? reject->message : "";
+		set_reply(t, smtp_reply_from_text(t->rm->arena, reject->code,
+				 text, strlen(text)));
+		t->attempt.bounce = true;
+		break;
+	case SCRIPT_ERROR:
+	case SCRIPT_EXPIRED:
+		say_error(t);
+		break;
+	}
+	finish(t);
+}
+
+static void on_loaded(
+    struct message **messages, const struct err *err, void *ctx)
+{
+	struct thought *t = ctx;
+	struct value context = {.type = VALUE_LIST, .count = 1};
+	struct value reason = {.type = VALUE_STRING,
+	    .s = "LoggedTransientFailure",
+	    .len = sizeof "LoggedTransientFailure" - 1};
+	const struct value yes = {.type = VALUE_BOOL, .b = true};
+	struct buf name = BUF_INIT;
+
+	if (!messages) {
+		diag_error("%s: %s: not asked: %s", t->rm->m.id, requeue_event,
+		    err->text);
+		finish(t);
+		return;
+	}
+	t->message = messages[0];
+	t->meta = meta_copy(t->message->meta);
+	/* By the same rule as afterwards, so that only a change is one. */
+	if (!message_queue_name(t->message, &name, NULL))
+		buf_reset(&name);
+	t->queue = xstrdup(buf_str(&name));
+	buf_release(&name);
+	context.items = &reason;
+	t->call = script_call_new(t->policy, requeue_event);
+	script_arg_message(t->call, t->message);
+	arg_response(t);
+	script_arg_value(t->call, &context);
+	script_arg_value(t->call, &yes);
+	script_arg_nil(t->call);
+	submit(t, requeue_answered);
+}
+
+static void ask_requeue(struct thought *t)
+{
+	const struct delivery_recipient **who;
+	struct message *m;
+
+	if (!script_policy_handles(t->policy, requeue_event) ||
+	    !is_temporary(reply_of(t), &t->attempt)) {
+		finish(t);
+		return;
+	}
+	who = xcalloc(t->count, sizeof(struct delivery_recipient *));
+	for (size_t i = 0; i < t->count; i++)
+		who[i] = &t->recipients[i];
+	m = message_without_content(t->rm, who, t->count);
+	free(who);
+	message_complete_take(t->r->loader, m, t->rm, on_loaded, t);
+}
+
+/* ---- smtp_client_rewrite_delivery_status ---- */
+
+static void take_code(struct thought *t, int64_t code)
+{
+	struct smtp_reply reply = *reply_of(t);
+
+	if (code == reply.code)
+		return;
+	if (code < 200 || code > 599) {
+		diag_error("policy: %s: %lld is no code of a reply",
+		    rewrite_event, (long long)code);
+		return;
+	}
+	reply.text =
+	    arena_printf(t->rm->arena, "%s (the policy made this %lld of %d)",
+		reply.text, (long long)code, reply.code);
+	reply.code = (int)code;
+	set_reply(t, reply);
+}
+
+static void rewrite_answered(struct loop_item *item)
+{
+	struct thought *t = CONTAINER_OF(item, struct thought, item);
+	const struct value *v = script_call_result(t->call);
+
+	switch (script_call_outcome(t->call)) {
+	case SCRIPT_NO_HANDLER:
+		break;
+	case SCRIPT_VALUE:
+		if (v->type == VALUE_INT)
+			take_code(t, v->i);
+		else if (v->type == VALUE_NUMBER)
+			take_code(t, (int64_t)v->n);
+		else if (v->type != VALUE_NIL)
+			diag_error("policy: %s: returned a %s, not a code",
+			    rewrite_event, value_type_name(v->type));
+		break;
+	case SCRIPT_REJECTED:
+	case SCRIPT_ERROR:
+	case SCRIPT_EXPIRED:
+		say_error(t);
+		break;
+	}
+	script_call_free(t->call);
+	t->call = NULL;
+	ask_requeue(t);
+}
+
+static void ask_rewrite(struct thought *t)
+{
+	const struct queue_name *parts = &t->rm->sq->parts;
+
+	if (!script_policy_handles(t->policy, rewrite_event) ||
+	    !is_refusal(reply_of(t), &t->attempt)) {
+		ask_requeue(t);
+		return;
+	}
+	t->call = script_call_new(t->policy, rewrite_event);
+	arg_response(t);
+	script_arg_string(t->call, parts->domain);
+	script_arg_string(t->call, parts->tenant);
+	script_arg_string(t->call, parts->campaign);
+	script_arg_string(t->call,
+	    parts->routing_domain ? parts->routing_domain : parts->domain);
+	submit(t, rewrite_answered);
+}
+
+/* ---- */
+
+/* What the session knew does not outlive its call of us. */
+static void copy_attempt(struct thought *t, const struct attempt *from)
+{
+	struct arena *arena = t->rm->arena;
+	struct attempt *a = &t->attempt;
+
+	*a = *from;
+	a->site = arena_strdup(arena, from->site);
+	a->pool = arena_strdup(arena, from->pool);
+	a->source = arena_strdup(arena, from->source);
+	a->provider_name = arena_strdup(arena, from->provider_name);
+	a->session_id = arena_strdup(arena, from->session_id);
+	if (!from->facts)
+		return;
+	t->facts = *from->facts;
+	t->facts.peer_name = arena_strdup(arena, from->facts->peer_name);
+	t->facts.tls_cipher = arena_strdup(arena, from->facts->tls_cipher);
+	t->facts.tls_version = arena_strdup(arena, from->facts->tls_version);
+	t->facts.tls_peer_subject =
+	    arena_strdup(arena, from->facts->tls_peer_subject);
+	a->facts = &t->facts;
+}
+
+void second_thoughts(struct router *r, struct ready_message *rm,
+    const struct delivery_recipient *const *group, size_t count,
+    const struct attempt *attempt)
+{
+	struct thought *t = xcalloc(1, sizeof *t);
+	struct smtp_reply reply = smtp_reply_copy(rm->arena, &group[0]->reply);
+
+	t->r = r;
+	t->policy = script_policy_ref(r->policy);
+	t->rm = rm;
+	t->count = count;
+	t->recipients =
+	    ARENA_ARRAY(rm->arena, struct delivery_recipient, count);
+	for (size_t i = 0; i < count; i++) {
+		t->recipients[i] = *group[i];
+		t->recipients[i].reply = reply;
+	}
+	copy_attempt(t, attempt);
+	outcomes_detour(r->outcomes, count, true);
+	ask_rewrite(t);
+}
