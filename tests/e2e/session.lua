@@ -247,7 +247,7 @@ end)]],
     WHERE json_extract(m.meta, '$.x_name') IS NOT q.name]], { { 0 } }, 'msg:queue_name() is the name of the queue')
   t.log(milter, 'Reception', { queue = 'null', recipient = 'null@D.EXAMPLE', code = 250 })
   t.match(transaction(mta, { 'number@d.example' }), '^421 4%.3%.0 ')
-  t.has(milter:output(), 'queue_name: false')
+  milter:line 'queue_name: false'
   t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 5 } })
 end)
 
@@ -415,8 +415,8 @@ end)]],
   t.eq(milter:connect({ ip = '203.0.113.5' }).connected, 'continue')
   t.eq(milter:connect({ ip = '203.0.113.6' }).connected, 'continue')
   t.log(milter, 'Rejection', { code = 421, content = 'busy' })
-  t.has(milter:output(), 'listen')
-  t.has(milter:output(), 'max_connections')
+  milter:line 'unknown key "listen"'
+  milter:line 'unknown key "max_connections"'
   t.lacks(milter:output(), 'called')
 end)
 
