@@ -499,9 +499,9 @@ static int l_set_mx_concurrency_limit(lua_State *L)
 static int l_set_mta_sts_enabled(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TBOOLEAN);
-	if (settable(L, "set_mta_sts_enabled") && lua_toboolean(L, 1))
-		diag_warn("kumo.dns.set_mta_sts_enabled: MTA-STS is not "
-			  "supported yet");
+	if (settable(L, "set_mta_sts_enabled"))
+		script_state_of(L)->policy->setup.mta_sts_disabled =
+		    !lua_toboolean(L, 1);
 	return 0;
 }
 
@@ -531,7 +531,8 @@ static const luaL_Reg functions[] = {
     {"set_mx_negative_cache_ttl", l_set_mx_negative_cache_ttl},
     /* (number): no effect */
     {"set_mx_concurrency_limit", l_set_mx_concurrency_limit},
-    /* (boolean): MTA-STS is not supported yet */
+    /* (boolean): whether the router follows MTA-STS policies; a change needs
+     * a restart of it */
     {"set_mta_sts_enabled", l_set_mta_sts_enabled},
     {NULL, NULL},
 };

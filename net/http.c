@@ -22,6 +22,7 @@
 struct http_client {
 	CURL *curl;
 	char *user_agent;
+	char *ca_file; /* NULL: the environment's, or the system's */
 	int64_t idle_ms;
 	bool accept_invalid_certs, verbose;
 };
@@ -55,6 +56,7 @@ struct http_client *http_client_new(
 	}
 	client = xcalloc(1, sizeof *client);
 	client->curl = curl;
+	client->ca_file = options->ca_file ? xstrdup(options->ca_file) : NULL;
 	client->user_agent =
 	    xstrdup(options->user_agent ? options->user_agent
 					: "penstock/" PACKAGE_VERSION);
@@ -69,6 +71,7 @@ void http_client_free(struct http_client *client)
 	if (!client)
 		return;
 	curl_easy_cleanup(client->curl);
+	free(client->ca_file);
 	free(client->user_agent);
 	free(client);
 }
@@ -308,6 +311,8 @@ static void set_client(struct http_client *client)
 	    client->accept_invalid_certs ? 0L : 1L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST,
 	    client->accept_invalid_certs ? 0L : 2L);
+	if (client->ca_file)
+		authorities = client->ca_file;
 	if (authorities && *authorities)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, authorities);
 	if (client->verbose) {
@@ -326,7 +331,7 @@ static void set_redirections(CURL *curl, const struct http_request *request)
 	curl_easy_setopt(curl, CURLOPT_MAXREDIRS, MOST_REDIRECTS);
 	/* A PUT elsewhere is for the policy to decide. */
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION,
-	    str_eq(request->method, "PUT") ? 0L : 1L);
+	    request->no_redirects || str_eq(request->method, "PUT") ? 0L : 1L);
 }
 
 static void set_content(CURL *curl, const struct http_request *request)
@@ -422,7 +427,7 @@ bool http_send(struct http_client *client, const struct http_request *request,
 	    .request = request, .response = response, .arena = arena};
 	int64_t left = request->deadline - clock_now_ms();
 	CURL *curl = client->curl;
-	struct curl_slist *fields;
+	struct curl_slist *fields, *resolve = NULL;
 	char where[300];
 	CURLU *parts;
 	bool ok;
@@ -452,8 +457,14 @@ bool http_send(struct http_client *client, const struct http_request *request,
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &x);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	fields = set_fields(curl, request);
+	if (request->resolve) {
+		resolve = append(NULL, request->resolve);
+		curl_easy_setopt(curl, CURLOPT_RESOLVE, resolve);
+	}
 	ok = perform(curl, &x, where, err);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(fields);
+	curl_easy_setopt(curl, CURLOPT_RESOLVE, NULL);
+	curl_slist_free_all(resolve);
 	return ok;
 }

@@ -35,6 +35,7 @@ struct http_options {
 	const char *user_agent;    /* NULL: penstock/VERSION */
 	int64_t idle_ms;           /* unused connections are closed after it */
 	bool accept_invalid_certs; /* verifies nothing */
+	const char *ca_file;       /* NULL: as said above */
 	bool verbose;              /* libcurl's remarks as debug lines */
 };
 
@@ -55,6 +56,10 @@ struct http_request {
 	size_t body_len;
 	int64_t deadline; /* clock_now_ms */
 	size_t most_body; /* of the answer */
+	bool no_redirects;
+	/* "host:port:address,address": where the URL's host is; NULL: found as
+	 * the system does. */
+	const char *resolve;
 };
 
 struct http_response {

@@ -83,9 +83,11 @@ static const struct param_spec specs[] = {
 	.help = "Whether to use STARTTLS. Opportunistic verifies the "
 		"certificate when the peer offers it; with "
 		"OpportunisticInsecure any certificate will do."),
-    P_BOOL(S, enable_mta_sts, .flags = PARAM_IGNORED, .fallback = "true",
-	.help = "Whether to follow MTA-STS policies. Accepted, but not "
-		"honoured yet: no policy is asked for."),
+    P_BOOL(S, enable_mta_sts, .fallback = "true",
+	.help = "Whether to follow the MTA-STS policies of domains (RFC "
+		"8461): one that enforces makes TLS Required and allows only "
+		"the hosts that it names, one that tests makes it "
+		"OpportunisticInsecure. See penstock-router(8)."),
     P_BOOL(S, enable_dane, .fallback = "false",
 	.help = "Whether to verify certificates by the TLSA records of hosts "
 		"that DNSSEC leads to (RFC 7672). A host whose records cannot "

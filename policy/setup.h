@@ -29,6 +29,7 @@ struct policy_setup {
 	size_t hook_count;
 	enum unlisted_domains unlisted_domains;
 	enum local_submission local_submission;
+	bool mta_sts_disabled;  /* kumo.dns.set_mta_sts_enabled(false) */
 	const char *spool_path; /* of the first define_spool; NULL: none */
 };
 

@@ -15,6 +15,7 @@
 #include "net/mx.h"
 #include "policy/site_name.h"
 #include "router/router.h"
+#include "router/sts_memory.h"
 
 #define DEADLINE_MS 60000
 /* A list that needs no name looked up, and a failure, are looked at again. */
@@ -28,7 +29,10 @@ struct search {
 	size_t open; /* answers to come */
 	bool is_mx;
 	bool validated; /* asked of the resolver that validates */
+	bool is_literal;
+	bool none_left; /* MTA-STS refuses all hosts */
 	const char *domain;
+	struct sts_policy sts; /* of the domain; strings in d's parts */
 	destination_done_fn *done;
 	void *ctx;
 };
@@ -146,7 +150,6 @@ static void finish_list(struct destination *d)
 static void take_mx(struct search *s, struct mx_result *result)
 {
 	struct destination *d = s->d;
-	struct site_host *names;
 
 	keep_part(d, result);
 	if (s->validated)
@@ -162,7 +165,6 @@ static void take_mx(struct search *s, struct mx_result *result)
 	}
 	d->count = result->count;
 	d->hosts = ARENA_ARRAY(d->arena, struct destination_host, d->count);
-	names = ARENA_ARRAY(d->arena, struct site_host, d->count);
 	for (size_t i = 0; i < d->count; i++) {
 		const struct mx_host *h = &result->hosts[i];
 
@@ -172,28 +174,103 @@ static void take_mx(struct search *s, struct mx_result *result)
 		    .addresses = h->addresses,
 		    .secure = s->validated && h->secure,
 		    .address_count = h->address_count};
-		/* The port is part of the last label (12.3). */
-		names[i].name =
-		    h->port && !result->is_literal
-			? arena_printf(d->arena, "%s:%u", h->name, h->port)
-			: h->name;
-		names[i].preference = h->preference;
 	}
-	d->site_name = site_name(names, d->count, d->arena);
+	s->is_literal = result->is_literal;
+}
+
+/* A policy that enforces takes the hosts that it does not name out of the site
+ * (12.3); a path without MTA-STS uses them all the same. */
+static void apply_sts(struct search *s)
+{
+	struct destination *d = s->d;
+	size_t left = 0;
+
+	d->sts = s->is_literal ? STS_NONE : s->sts.mode;
+	if (d->sts != STS_ENFORCE)
+		return;
+	for (size_t i = 0; i < d->count; i++) {
+		d->hosts[i].sts_refused =
+		    !sts_policy_matches(&s->sts, d->hosts[i].name);
+		left += !d->hosts[i].sts_refused;
+	}
+	if (left)
+		return;
+	s->none_left = true;
+	diag_warn("MTA-STS: the policy of %s names none of its mail hosts",
+	    s->domain);
+}
+
+static const char *name_of_site(struct search *s)
+{
+	struct destination *d = s->d;
+	struct site_host *names =
+	    ARENA_ARRAY(d->arena, struct site_host, d->count + 1);
+	size_t count = 0;
+
+	for (int refused = 0; refused < 2 && count == 0; refused++)
+		for (size_t i = 0; i < d->count; i++) {
+			const struct destination_host *h = &d->hosts[i];
+
+			if (h->sts_refused != (bool)refused)
+				continue;
+			/* The port is part of the last label (12.3). */
+			names[count].name = h->port && !s->is_literal
+						? arena_printf(d->arena,
+						      "%s:%u", h->name, h->port)
+						: h->name;
+			names[count++].preference = h->preference;
+		}
+	return count ? site_name(names, count, d->arena) : "";
+}
+
+static void finish(struct search *s);
+
+static void got_sts(const struct sts_answer *answer, void *ctx)
+{
+	struct search *s = ctx;
+
+	s->sts = answer->policy;
+	invariant(s->d->part_count < COUNT(s->d->parts));
+	s->d->parts[s->d->part_count++] = arena_ref(answer->arena);
+	if (answer->expires_at < s->d->expires_at)
+		s->d->expires_at = answer->expires_at;
+	if (--s->open == 0)
+		finish(s);
+}
+
+static void ask_sts(struct search *s)
+{
+	struct arena *arena = s->d->arena;
+	struct ip_addr ip;
+	const char *name;
+	uint16_t port;
+
+	if (!s->r->sts ||
+	    !mx_name_parse(s->domain, arena, &name, &ip, &port, NULL) ||
+	    ip.family)
+		return;
+	s->open++;
+	sts_memory_ask(s->r->sts_memory, name, got_sts, s);
 }
 
 /* ---- */
 
 static void finish(struct search *s)
 {
+	static const char *const secure[] = {
+	    "", " insecure", " secure", " bogus"};
+	static const char *const sts[] = {"", " sts-testing", " sts-enforce"};
 	int64_t least = router_until(clock_now_ms(), 0);
 
-	static const char *const terms[] = {
-	    "", " insecure", " secure", " bogus"};
-
-	if (!s->is_mx)
+	if (s->is_mx) {
+		apply_sts(s);
+		s->d->site_name = name_of_site(s);
+	} else {
 		finish_list(s->d);
-	s->d->terms = terms[s->d->dnssec];
+	}
+	/* Nor may what is refused use the connections of what is not. */
+	s->d->terms = arena_printf(s->d->arena, "%s%s%s", secure[s->d->dnssec],
+	    sts[s->d->sts], s->none_left ? " sts-refused" : "");
 	if (s->d->expires_at < least)
 		s->d->expires_at = least;
 	s->done(s->d, s->ctx);
@@ -322,6 +399,7 @@ void destination_resolve(struct router *r, const struct protocol *protocol,
 	s->d->is_exempt = is_routing_domain;
 	s->validated = r->dane_wanted;
 	s->domain = arena_strdup(s->d->arena, domain);
+	ask_sts(s);
 	mx_lookup(resolver_of(s), domain, clock_now_ms() + DEADLINE_MS,
 	    on_resolver_thread, lookup_new(s, 0));
 }

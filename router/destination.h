@@ -14,6 +14,7 @@
 #include "base/ip.h"
 #include "mail/queue_name.h"
 #include "mail/smtp_reply.h"
+#include "net/sts_policy.h"
 #include "policy/queue_config.h"
 
 struct router;
@@ -22,8 +23,9 @@ struct destination_host {
 	const char *name; /* for records and certificates */
 	const char *path; /* a unix socket; the rest is unset */
 	int preference;
-	uint16_t port; /* 0: none given */
-	bool secure;   /* its addresses, by DNSSEC */
+	uint16_t port;    /* 0: none given */
+	bool secure;      /* its addresses, by DNSSEC */
+	bool sts_refused; /* MTA-STS of the domain does not name it */
 	const struct ip_addr *addresses;
 	size_t address_count;
 };
@@ -58,6 +60,7 @@ struct destination {
 			   covers only services that feed us */
 	bool is_null;   /* RFC 7505 */
 	enum dnssec dnssec;
+	enum sts_mode sts; /* the domain's MTA-STS policy */
 	/* What sets it apart from other domains with the same site: a secure
 	 * and an insecure way to the same hosts have no queue in common. */
 	const char *terms;

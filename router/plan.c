@@ -186,45 +186,83 @@ static void shuffle(const struct plan_question *q, struct entries *e)
 		}
 }
 
-/* RFC 7672, 2.2: nothing is sent to a host whose records cannot be had. */
+static enum dane_status dane_of(
+    const struct plan_question *q, const struct entry *e)
+{
+	return q->hosts ? q->hosts[e->host].status : DANE_NONE;
+}
+
+/* Why DANE or MTA-STS will not have this host; NULL: they will.  Nothing is
+ * sent to a host whose records cannot be had (RFC 7672, 2.2); what DANE vouches
+ * for needs no MTA-STS (RFC 8461, 2). */
+static const char *insecure(
+    const struct plan_question *q, const struct entry *e)
+{
+	switch (dane_of(q, e)) {
+	case DANE_FAILED:
+		return q->hosts[e->host].why;
+	case DANE_USABLE:
+		return NULL;
+	default:
+		break;
+	}
+	if (q->path->enable_mta_sts &&
+	    q->destination->hosts[e->host].sts_refused)
+		return "its MTA-STS policy does not name it";
+	return NULL;
+}
+
 static bool drop_insecure(const struct plan_question *q, struct entries *e,
     struct arena *arena, struct smtp_reply *refusal)
 {
-	const char *why = NULL;
+	const char *why = NULL, *host = NULL;
 	size_t kept = 0;
 
-	for (size_t i = 0; q->hosts && i < e->count; i++) {
-		const struct host_tls *tls = &q->hosts[e->items[i].host];
+	for (size_t i = 0; i < e->count; i++) {
+		const char *reason = insecure(q, &e->items[i]);
 
-		if (tls->status == DANE_FAILED)
-			why = tls->why;
-		else
+		if (!reason) {
 			e->items[kept++] = e->items[i];
+			continue;
+		}
+		why = reason;
+		host = e->items[i].candidate.name;
 	}
-	if (!q->hosts || kept > 0) {
-		e->count = q->hosts ? kept : e->count;
+	e->count = kept;
+	if (kept > 0)
 		return true;
-	}
 	*refusal = smtp_reply_make(arena, 451, "4.7.5",
-	    "DANE: no mail host of %s can be verified: %s",
-	    q->destination->site_name, why);
+	    "no mail host of %s may be used: DANE or MTA-STS: %s: %s",
+	    q->destination->site_name, host, why);
 	return false;
 }
 
-static void apply_dane(
+/* The path's mode, replaced by DANE, then by MTA-STS; but a policy that only
+ * tests takes nothing back that the path requires. */
+static void choose_tls(
     const struct plan_question *q, const struct entry *e, struct candidate *c)
 {
-	const struct host_tls *tls = q->hosts ? &q->hosts[e->host] : NULL;
+	enum sts_mode sts =
+	    q->path->enable_mta_sts ? q->destination->sts : STS_NONE;
 
-	if (!tls)
-		return;
-	if (tls->status == DANE_USABLE) {
+	c->tls = q->path->enable_tls;
+	switch (dane_of(q, e)) {
+	case DANE_USABLE:
 		c->tls = TLS_REQUIRED;
-		c->tlsa = &tls->set;
+		c->tlsa = &q->hosts[e->host].set;
 		c->next_hop = q->next_hop;
-	} else if (tls->status == DANE_UNUSABLE) {
+		return;
+	case DANE_UNUSABLE:
 		c->tls = TLS_REQUIRED_INSECURE;
+		break;
+	default:
+		break;
 	}
+	if (sts == STS_ENFORCE)
+		c->tls = TLS_REQUIRED;
+	else if (sts == STS_TESTING && c->tls != TLS_REQUIRED &&
+		 c->tls != TLS_REQUIRED_INSECURE)
+		c->tls = TLS_OPPORTUNISTIC_INSECURE;
 }
 
 bool plan_candidates(const struct plan_question *q, struct arena *arena,
@@ -282,8 +320,7 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 		struct candidate *c = &(*out)[i];
 
 		*c = e.items[i].candidate;
-		c->tls = q->path->enable_tls;
-		apply_dane(q, &e.items[i], c);
+		choose_tls(q, &e.items[i], c);
 		c->implicit_tls = egress_path_implicit_tls(q->path, c->port);
 	}
 	*count = e.count;

@@ -28,6 +28,7 @@
 #include "router/queue_thread.h"
 #include "router/ready_queues.h"
 #include "router/source_health.h"
+#include "router/sts_memory.h"
 
 #define STOP_MS 30000
 #define RECOVER_MS 5000
@@ -237,6 +238,7 @@ bool router_start(struct router *r, struct err *err)
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
+	r->sts_memory = sts_memory_new(r);
 	r->ready = ready_queues_new(r);
 	r->outcomes = outcomes_new(r);
 	r->maildirs = maildirs_new(r);
@@ -260,6 +262,7 @@ void router_end(struct router *r)
 	ready_queues_free(r->ready);
 	egress_free(r->egress);
 	source_health_free(r->health);
+	sts_memory_free(r->sts_memory);
 	outcomes_free(r->outcomes);
 	loop_timer_free(r->second);
 }

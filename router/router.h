@@ -34,6 +34,8 @@ struct reloader;
 struct resolver;
 struct script_policy;
 struct source_health;
+struct mta_sts;
+struct sts_memory;
 struct tls_client;
 struct control;
 
@@ -93,6 +95,8 @@ struct router {
 	struct resolver *resolver;
 	/* Validates; NULL: there is no trust anchor. */
 	struct resolver *validator;
+	struct mta_sts *sts; /* NULL: the policy switched it off */
+	struct sts_memory *sts_memory;
 	bool dane_wanted; /* some path has enable_dane */
 	struct tls_client *tls;
 	struct log_writer *log;

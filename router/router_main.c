@@ -18,6 +18,7 @@
 #include "logs/log_setup.h"
 #include "lua/script.h"
 #include "lua/script_services.h"
+#include "net/mta_sts.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "policy/setup.h"
@@ -322,6 +323,23 @@ static void watch_signals(struct router *r)
 /* What the policy may ask of us. */
 static struct script_services services = {.inject = inject_message};
 
+/* Policies of domains are kept beside the queue. */
+static void start_sts(struct router *r, const struct settings *s)
+{
+	char dir[4096], cache[4096];
+	const struct mta_sts_options options = {.resolver = r->resolver,
+	    .cache_dir = cache,
+	    .ca_file = s->router.ca_file};
+	struct err err = {0};
+
+	if (script_policy_setup(r->policy)->mta_sts_disabled)
+		return;
+	if (!path_dir(dir, sizeof dir, s->router.queue_path, &err) ||
+	    !path_join(cache, sizeof cache, dir, "mta-sts", &err))
+		give_up("MTA-STS", &err);
+	r->sts = mta_sts_start(&options);
+}
+
 static void start(struct router *r, const struct settings *s)
 {
 	struct queue_options queue = {.path = s->router.queue_path,
@@ -355,6 +373,7 @@ static void start(struct router *r, const struct settings *s)
 		if (!r->validator)
 			give_up("trust anchor", &err);
 	}
+	start_sts(r, s);
 	r->tls = tls_client_new(s->router.ca_file, &err);
 	if (!r->tls)
 		give_up("TLS", &err);
@@ -381,6 +400,7 @@ static void end(struct router *r, const struct settings *s)
 	script_tasks_end(r->policy);
 	script_notify(r->policy, "shutdown_logging", SHUTDOWN_EVENT_MS);
 	script_use_services(NULL);
+	mta_sts_stop(r->sts);
 	resolver_stop(r->resolver);
 	resolver_stop(r->validator);
 	log_writer_stop(r->log);
