@@ -76,7 +76,7 @@ for what, fn in pairs {
   end,
 } do
   for _, stage in ipairs { 'ehlo', 'rcpt' } do
-    t.test(('%s at %s costs less than a MiB and is a failure'):format(what, stage:upper()), function()
+    t.test(('%s at %s costs little memory and is a failure'):format(what, stage:upper()), function()
       local before
       local sink = sink_that(stage, fn)
       local router = t.router { policy = t.smart_host(sink, { path = SHORT }) }
