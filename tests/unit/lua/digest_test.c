@@ -42,7 +42,8 @@ static const struct eval_case cases[] = {
     {"all bytes, all forms",
 	"local all = {} for i = 0, 255 do all[i + 1] = string.char(i) end all "
 	"= table.concat(all) for name, f in pairs(kumo.encode) do local n = "
-	"name:match '^(.*)_encode$' if n then for len = 0, 9 do local s = "
+	"name:match '^(.*)_encode$' if n and n ~= 'charset' then for len = 0, "
+	"9 do local s = "
 	"all:sub(-len - 1) assert(kumo.encode[n .. '_decode'](f(s)) == s, n) "
 	"end end end return 'same'",
 	"\"same\""},
