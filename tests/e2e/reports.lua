@@ -368,3 +368,30 @@ t.test('a large report is read from its beginning', function()
   t.eq(t.log(milter, 'OOB').recipient, 'bob@receiver.test')
   t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 1 } })
 end)
+
+t.test('reports that come at once do not get into each other', function()
+  local milter = t.milter { policy = policy { ['b.example'] = "log_oob = 'LogThenDrop', log_arf = 'LogThenDrop'" } }
+  local clients = {}
+  for i = 1, 20 do
+    local mta = milter:connect { helo = 'x.test' }
+    t.eq(mta:mail '<>', 'continue')
+    t.eq(mta:rcpt('<x' .. i .. '@b.example>'), 'continue')
+    t.eq(mta:data(), 'continue')
+    t.eq(mta:content(i % 2 == 0 and ARF1 or dsn { (GONE:gsub('bob', 'bob' .. i)) }), 'continue')
+    clients[i] = mta
+  end
+  for _, mta in ipairs(clients) do
+    mta:eom_begin()
+  end
+  for _, mta in ipairs(clients) do
+    t.eq(mta:verdict(), 'discard')
+  end
+  for i = 1, 20 do
+    if i % 2 == 0 then
+      t.log(milter, 'Feedback', { recipient = 'x' .. i .. '@b.example' })
+    else
+      t.log(milter, 'OOB', { recipient = 'bob' .. i .. '@receiver.test', sender = 'x' .. i .. '@b.example' })
+    end
+  end
+  t.eq({ #milter:records 'OOB', #milter:records 'Feedback' }, { 10, 10 })
+end)
