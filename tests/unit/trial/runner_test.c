@@ -16,7 +16,12 @@ static char *said, *complained;
 static int run(const char *const *files, size_t count, const char *policy)
 {
 	size_t lens[2];
-	struct runner_options o = {
+	struct runner_options o;
+	int code;
+
+	free(said);
+	free(complained);
+	o = (struct runner_options){
 	    .files = (char *const *)(uintptr_t)files,
 	    .file_count = count,
 	    .policy = policy,
@@ -24,8 +29,7 @@ static int run(const char *const *files, size_t count, const char *policy)
 	    .out = open_memstream(&said, &lens[0]),
 	    .err = open_memstream(&complained, &lens[1]),
 	};
-	int code = runner_run(&o);
-
+	code = runner_run(&o);
 	(void)fclose(o.out);
 	(void)fclose(o.err);
 	return code;

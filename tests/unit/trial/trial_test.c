@@ -32,8 +32,13 @@ const char *scratch(void)
 
 const char *write_file(const char *name, const char *text)
 {
+	static char *paths[64]; /* where a leak checker finds them */
+	static size_t count;
 	char *path = xasprintf("%s/%s", scratch(), name);
 	FILE *file = fopen(path, "w");
+
+	ck_assert_uint_lt(count, COUNT(paths));
+	paths[count++] = path;
 
 	ck_assert_ptr_nonnull(file);
 	(void)fputs(text, file);
