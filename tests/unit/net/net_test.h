@@ -10,5 +10,6 @@ TCase *dns_zone_tests(void);
 TCase *local_addr_tests(void);
 TCase *mx_tests(void);
 TCase *resolver_tests(void);
+TCase *sts_policy_tests(void);
 
 #endif
