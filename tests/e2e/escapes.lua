@@ -467,28 +467,34 @@ kumo.on('smtp_server_message_received', function(msg)
 end)
 ]]):format(DEADLINE_MS, t.local_logs(), STUCK),
   }
-  local said, took, tasks = {}, {}, {}
-  for i = 1, 8 do
-    tasks[i] = function()
-      local mta = milter:connect { helo = 'x.test' }
-      local began = t.sys.now_ms()
-      said[i] = transaction(mta, 'stuck')
-      took[i] = t.sys.now_ms() - began
-      mta:quit()
+  local function stuck()
+    local mta = milter:connect { helo = 'x.test' }
+    local began = t.sys.now_ms()
+    t.match(transaction(mta, 'stuck'), '^451 4%.4%.5 ')
+    local took = t.sys.now_ms() - began
+    t.ok(took <= DEADLINE_MS + SLACK_MS, took .. ' ms')
+    mta:quit()
+  end
+  -- On a machine with much to do a handler may reach its limit before it gets to
+  -- what cannot be interrupted; then another has to.
+  local function abandon(count)
+    for _ = 1, 20 do
+      local missing, tasks = count - milter:ask('status').abandoned_threads, {}
+      if missing == 0 then
+        break
+      end
+      for i = 1, missing do
+        tasks[i] = stuck
+      end
+      all(tasks, 60000)
     end
+    t.eq(milter:ask('status').abandoned_threads, count)
+    t.eq(idle_threads(milter), count)
   end
-  all({ table.unpack(tasks, 1, 7) }, 60000)
-  for i = 1, 7 do
-    t.match(said[i], '^451 4%.4%.5 ')
-    t.ok(took[i] <= DEADLINE_MS + SLACK_MS, took[i] .. ' ms')
-  end
-  t.eq(milter:ask('status').abandoned_threads, 7)
-  t.eq(idle_threads(milter), 7)
+  abandon(7)
   -- With seven of them others go on.
   t.eq(whole_session(milter, '203.0.113.10'), 'discard')
-  all({ tasks[8] }, 60000)
-  t.eq(milter:ask('status').abandoned_threads, 8)
-  t.eq(idle_threads(milter), 8)
+  abandon(8)
   -- With eight no event is run, and so nothing is accepted; nobody has to wait.
   local began = t.sys.now_ms()
   t.match(whole_session(milter, '203.0.113.10'), '^4%d%d 4%.')
