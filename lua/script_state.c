@@ -179,11 +179,12 @@ void script_charge(lua_State *L, size_t bytes)
 {
 	struct script_state *state = script_state_of(L);
 
-	state->used += bytes;
 	(void)lua_gc(L, LUA_GCSTEP, (int)(bytes / 1024 + 1));
-	if (state->used <= state->limit)
-		return;
-	(void)lua_gc(L, LUA_GCCOLLECT);
+	/* Not counted yet: a collector that may not allocate drops the objects
+	 * that it cannot call __gc for, and what they hold is lost. */
+	if (state->used + bytes > state->limit)
+		(void)lua_gc(L, LUA_GCCOLLECT);
+	state->used += bytes;
 	if (state->used <= state->limit)
 		return;
 	state->refused = true;
@@ -219,12 +220,16 @@ static void charge_last_box(lua_State *L)
 	struct box *box = state->last_box;
 	size_t more;
 
+	if (box && box_size(box) > box->charged) {
+		more = box_size(box) - box->charged;
+		script_charge(L, more);
+		/* That may have collected it. */
+		if (state->last_box == box)
+			box->charged += more;
+		else
+			script_uncharge(L, more);
+	}
 	state->last_box = NULL;
-	if (!box || box_size(box) <= box->charged)
-		return;
-	more = box_size(box) - box->charged;
-	box->charged += more;
-	script_charge(L, more); /* may collect the box */
 }
 
 static int l_box_gc(lua_State *L)
