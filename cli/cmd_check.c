@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "base/clock.h"
+#include "base/diag.h"
 #include "base/json.h"
 #include "cli/output.h"
 #include "cli/queue_access.h"
@@ -74,6 +75,11 @@ static int check_policy(struct cli *cli)
 	arena_unref(arena);
 	if (ok)
 		print_ok(cli, setup);
+	if (ok && setup->hook_count == 0)
+		diag_warn(
+		    "nobody tells senders of mail that fails: there is no "
+		    "log hook; require('penstock.dsn').setup {} reports "
+		    "failures and delays to them");
 	script_policy_unref(policy);
 	return ok ? EX_OK : fail_policy(cli, &err);
 }

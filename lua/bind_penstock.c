@@ -99,9 +99,42 @@ static int l_newindex(lua_State *L)
 	    setting->name, expected, script_value_name(L, 3));
 }
 
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	lua_pushstring(L, text);
+	lua_setfield(L, -2, name);
+}
+
+/* What the client said beside the addresses (RFC 3461), as it said it. */
+static int l_envelope(lua_State *L)
+{
+	const struct message *m = script_message_check(L, 1);
+
+	lua_createtable(L, 0, 4);
+	set_text(L, "sender", m->sender.address.email);
+	set_text(L, "ret", m->sender.ret);
+	set_text(L, "envid", m->sender.envid);
+	lua_createtable(L, (int)m->recipients.count, 0);
+	for (size_t i = 0; i < m->recipients.count; i++) {
+		const struct envelope_recipient *r = &m->recipients.items[i];
+
+		lua_createtable(L, 0, 3);
+		set_text(L, "address", r->address.email);
+		set_text(L, "notify", r->notify);
+		set_text(L, "orcpt", r->orcpt);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	lua_setfield(L, -2, "recipients");
+	return 1;
+}
+
 void bind_penstock_open(lua_State *L)
 {
 	lua_newtable(L);
+	lua_pushcfunction(L, l_envelope);
+	lua_setfield(L, -2, "envelope");
 	lua_createtable(L, 0, 3);
 	lua_pushcfunction(L, l_index);
 	lua_setfield(L, -2, "__index");
