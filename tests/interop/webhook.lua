@@ -121,3 +121,34 @@ t.test('an hour without the server costs nothing but the hour', function()
   end, 30000)
   t.eq(#posted(), 20)
 end)
+
+t.test('log_hooks:new_json posts every record, and in batches as an array', function()
+  t.write('code', '200')
+  local _, port = server()
+  local sink = t.smtp_sink()
+  local router = t.router { policy = t.smart_host(sink, { extra = ([[
+    local log_hooks = require 'policy-extras.log_hooks'
+    log_hooks:new_json { name = 'one', url = 'http://127.0.0.1:%d/one', log_parameters = { meta = { 'tenant' } },
+      filter = function(message) return message:get_meta 'log_record'.type == 'Delivery' end }
+    log_hooks:new_json { name = 'many', url = 'http://127.0.0.1:%d/many', batch_size = 10, min_batch_size = 3,
+      max_batch_latency = '2s' }]]):format(port, port) }):gsub("(kumo.on%('get_queue_config', function%(domain, tenant, campaign, routing_domain%))", "%1\n  if domain:find 'log_hook' then return end") }
+  router:enqueue { to = 'a@example.com', count = 3, meta = { tenant = 'bulk' } }
+  t.wait_for('three posts and a batch', function()
+    return #posted() >= 4
+  end)
+  t.wait_for('an empty queue', function()
+    return router:sql('SELECT count(*) FROM recipient')[1][1] == 0
+  end)
+  local arrays, singles = 0, 0
+  for _, line in ipairs(posted()) do
+    local json = t.json(line:match '^200 application/json (.*)$')
+    if json.type then
+      singles = singles + 1
+      t.eq(json.meta.tenant, 'bulk')
+    else
+      arrays = arrays + #json
+    end
+  end
+  t.eq(singles, 3)
+  t.eq(arrays, 3)
+end)
