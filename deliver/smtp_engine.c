@@ -473,7 +473,7 @@ void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms)
 	e->can = (struct smtp_extensions){0};
 	e->terms = *terms;
 	e->tls_up = terms->tls_up;
-	e->tls_given_up = e->tls_failed = false;
+	e->tls_given_up = e->tls_failed = e->cut_short = false;
 	e->out_of_turn = e->rset_due = e->pipelined = false;
 	e->failure = (struct smtp_reply){0};
 	e->due = 1; /* the banner */
@@ -549,16 +549,17 @@ void smtp_engine_quit(struct smtp_engine *e)
 	smtp_engine_say(e, "QUIT\r\n");
 }
 
-/* A connection that ends there is a handshake that failed, too (12.6). */
-static void note_tls(struct smtp_engine *e)
+/* A connection that ends in STARTTLS is a handshake that failed, too (12.6). */
+static void note_end(struct smtp_engine *e)
 {
+	e->cut_short = e->job && e->stage < STAGE_DOT;
 	if (e->stage == STAGE_STARTTLS || e->stage == STAGE_HANDSHAKE)
 		e->tls_failed = true;
 }
 
 enum smtp_step smtp_engine_lost(struct smtp_engine *e, const char *why)
 {
-	note_tls(e);
+	note_end(e);
 	return smtp_engine_broken(e, why);
 }
 
@@ -567,7 +568,7 @@ enum smtp_step smtp_engine_timeout(struct smtp_engine *e)
 	struct smtp_reply reply = smtp_reply_make(
 	    texts(e), 421, "4.4.2", "timed out %s", stages[e->stage].lost);
 
-	note_tls(e);
+	note_end(e);
 	return smtp_engine_end(e, &reply);
 }
 
@@ -579,6 +580,11 @@ int64_t smtp_engine_deadline(const struct smtp_engine *e)
 bool smtp_engine_usable(const struct smtp_engine *e)
 {
 	return e->stage == STAGE_READY;
+}
+
+bool smtp_engine_cut_short(const struct smtp_engine *e)
+{
+	return e->cut_short;
 }
 
 bool smtp_engine_tls_failed(const struct smtp_engine *e)

@@ -80,6 +80,9 @@ bool smtp_engine_usable(const struct smtp_engine *e);
 /* STARTTLS or the handshake failed: why there is STEP_FAILED, or why what is
  * ready has no TLS. */
 bool smtp_engine_tls_failed(const struct smtp_engine *e);
+/* The connection was lost or timed out within a job, and the peer cannot have
+ * taken the message. */
+bool smtp_engine_cut_short(const struct smtp_engine *e);
 /* After STEP_FAILED, and why a connection became unusable; code 0: no reason.
  */
 const struct smtp_reply *smtp_engine_failure(const struct smtp_engine *e);

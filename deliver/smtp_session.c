@@ -235,6 +235,30 @@ static void report(struct smtp_session *s, struct work *work)
 	*work = (struct work){0};
 }
 
+/* try_next_host_on_transport_error: the message is not failed while there is
+ * another host to try it on. */
+static bool may_try_elsewhere(const struct smtp_session *s)
+{
+	return s->plan->path->try_next_host_on_transport_error &&
+	       smtp_engine_cut_short(s->engine) && !s->abort && !s->stop &&
+	       s->route.at < s->plan->count;
+}
+
+/* Recipients that were refused before keep their reply. */
+static void take_back_failures(struct delivery_job *job)
+{
+	for (size_t i = 0; i < job->count; i++) {
+		struct delivery_recipient *r = &job->recipients[i];
+		bool is_ours = r->reply.code == 400 ||
+			       (r->reply.code == 421 && !r->reply.command);
+
+		if (!is_ours)
+			continue;
+		r->reply = (struct smtp_reply){0};
+		r->retry_at_once = true;
+	}
+}
+
 /* The job under way has its replies.  `more`: the peer has said more than that,
  * which is heard first. */
 static enum smtp_step job_done(struct smtp_session *s, bool more)
@@ -246,6 +270,8 @@ static enum smtp_step job_done(struct smtp_session *s, bool more)
 	smtp_content_stop(&s->content);
 	if (!smtp_engine_usable(s->engine)) {
 		s->hurt = true;
+		if (may_try_elsewhere(s))
+			take_back_failures(work.job);
 		report(s, &work);
 		return STEP_CLOSED;
 	}

@@ -193,10 +193,10 @@ static const struct param_spec specs[] = {
 	.fallback = "ConnectNextHost",
 	.help = "What to do when a connection is lost while messages wait for "
 		"it."),
-    P_BOOL(S, try_next_host_on_transport_error, .flags = PARAM_UNSUPPORTED,
-	.fallback = "false",
-	.help = "Whether to try a message on the site's next host when a "
-		"connection is lost. Not supported yet."),
+    P_BOOL(S, try_next_host_on_transport_error, .fallback = "false",
+	.help = "Whether to try a message on the site's next host, instead of "
+		"deferring it, when the connection is lost or times out "
+		"before the whole content was sent."),
     P_BOOL(S, ignore_8bit_checks, .fallback = "false",
 	.help = "Whether to send 8-bit content and addresses to a peer that "
 		"does not offer to take them."),

@@ -72,13 +72,19 @@ t.test('smtp-sink takes 200 messages from a named source address', function()
   t.eq(from, { ['127.0.0.2'] = true })
 end)
 
--- flag, what it means, the record, its code (nil: any)
-for _, fault in ipairs {
+-- flag, command, the record, its code (nil: any).  -q: hangs up, -Q: 421 and hangs
+-- up, -r: 4yz, -f: 5yz.
+local FAULTS = {
   { '-r', 'RCPT', 'TransientFailure', 450 }, { '-f', 'RCPT', 'Bounce', 500 }, { '-r', 'MAIL', 'TransientFailure', 450 },
-  { '-f', 'MAIL', 'Bounce', 500 }, { '-r', 'DATA', 'TransientFailure', 450 }, { '-f', '.', 'Bounce', 500 },
-  { '-r', '.', 'TransientFailure', 450 }, { '-q', 'MAIL', 'TransientFailure' }, { '-q', 'DATA', 'TransientFailure' },
-  { '-q', '.', 'TransientFailure' }, { '-Q', 'RCPT', 'TransientFailure' }, { '-q', 'CONNECT', 'TransientFailure' },
-} do
+  { '-f', 'MAIL', 'Bounce', 500 }, { '-r', 'DATA', 'TransientFailure', 450 }, { '-f', 'DATA', 'Bounce', 500 },
+  { '-r', '.', 'TransientFailure', 450 }, { '-f', '.', 'Bounce', 500 },
+  { '-r', 'CONNECT', 'TransientFailure', 400 }, { '-f', 'CONNECT', 'TransientFailure', 400 },
+}
+for _, command in ipairs { 'CONNECT', 'EHLO', 'MAIL', 'RCPT', 'DATA', '.' } do
+  FAULTS[#FAULTS + 1] = { '-q', command, 'TransientFailure' }
+  FAULTS[#FAULTS + 1] = { '-Q', command, 'TransientFailure' }
+end
+for _, fault in ipairs(FAULTS) do
   t.test(('smtp-sink %s %s is a %s'):format(fault[1], fault[2], fault[3]), function()
     local router = t.router { policy = t.smart_host(sink(fault[1], fault[2])) }
     router:enqueue { to = 'bob@example.com' }

@@ -159,6 +159,9 @@ static void done(
 	}
 	buf_addstr(&w->log, "; ");
 	event_free(j->later);
+	/* What is to be tried again is given once more. */
+	if (j->rcpt.retry_at_once)
+		w->given--;
 	if (w->p->flags & STOP_AT_FIRST)
 		smtp_session_shutdown(w->session);
 }
@@ -268,6 +271,7 @@ static void make_path(struct world *w)
 	w->path.opportunistic_tls_reconnect_on_failed_handshake =
 	    p->flags & RECONNECTS;
 	w->path.idle_timeout.ms = 150;
+	w->path.try_next_host_on_transport_error = p->flags & NEXT_HOST;
 	if (p->most)
 		w->path.max_deliveries_per_connection = p->most;
 	w->path.use_lmtp = p->flags & UNIX_LMTP;

@@ -33,6 +33,7 @@ enum play_flags {
 	HUGE = 65536,         /* 24 MB: more than sockets hold */
 	RECONNECTS = 1 << 18, /* without TLS, when that fails */
 	IMPLICIT_TLS = 1 << 19,
+	NEXT_HOST = 1 << 20, /* try_next_host_on_transport_error */
 };
 
 struct play {
