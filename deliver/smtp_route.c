@@ -43,7 +43,7 @@ void smtp_route_failed(struct smtp_route *r, const char *why)
 /* That between us and the current candidate. */
 static const struct proxy *proxy_of(const struct smtp_route *r)
 {
-	return current(r)->path ? NULL : r->plan->proxy;
+	return current(r)->path || !r->plan->source ? NULL : r->plan->proxy;
 }
 
 void smtp_route_proxy_failed(struct smtp_route *r, const char *why)
@@ -51,6 +51,7 @@ void smtp_route_proxy_failed(struct smtp_route *r, const char *why)
 	const struct proxy *proxy = proxy_of(r);
 	char from[IP_TEXT], text[512];
 
+	invariant(proxy && r->plan->source);
 	(void)snprintf(text, sizeof text, "source %s: %s %s, asked for %s: %s",
 	    r->plan->source->name,
 	    proxy->kind == PROXY_HAPROXY ? "HAProxy" : "SOCKS5 proxy",

@@ -392,8 +392,8 @@ static struct http_request read_request(
 	out.header_count = lua_rawlen(L, -1) / 2;
 	headers = ARENA_ARRAY(arena, struct http_header, out.header_count + 1);
 	for (size_t i = 0; i < out.header_count; i++) {
-		lua_rawgeti(L, -1, (lua_Integer)(2 * i + 1));
-		lua_rawgeti(L, -2, (lua_Integer)(2 * i + 2));
+		lua_rawgeti(L, -1, (lua_Integer)i * 2 + 1);
+		lua_rawgeti(L, -2, (lua_Integer)i * 2 + 2);
 		/* The array holds them. */
 		headers[i].name = lua_tostring(L, -2);
 		headers[i].value = lua_tostring(L, -1);

@@ -136,7 +136,7 @@ static bool ask_record(const struct mta_sts *sts, const char *domain,
 	const struct dns_answer *answer = resolver_ask_wait(
 	    sts->options.resolver, arena_printf(arena, "_mta-sts.%s", domain),
 	    DNS_TXT, clock_now_ms() + DNS_MS, arena);
-	char other[STS_ID_MOST + 1];
+	char other[STS_ID_MOST + 1] = "";
 	size_t found = 0;
 
 	if (answer->status != DNS_OK)

@@ -42,7 +42,8 @@ static const struct parse_case cases[] = {
 	NULL},
     {"case 159: an event may filter",
 	"{\"log_dir\": \"/x\", \"filter_event\": \"f\"}", NULL},
-    {"floors are not supported", "{\"log_dir\": \"/x\", \"min_free_space\": \"10%\"}",
+    {"floors are not supported",
+	"{\"log_dir\": \"/x\", \"min_free_space\": \"10%\"}",
 	"configure_local_logs: min_free_space: not supported yet"},
 };
 
@@ -73,7 +74,8 @@ START_TEST(any_stands_for_types_not_listed)
 	const struct log_config *c = parsed(&log_config_params, table);
 
 	ck_assert_int_eq(
-	    log_per_record_for(&c->per_record, types[_i].type)->enable, types[_i].enabled);
+	    log_per_record_for(&c->per_record, types[_i].type)->enable,
+	    types[_i].enabled);
 }
 END_TEST
 

@@ -48,7 +48,8 @@ static const struct parse_case cases[] = {
 	"{\"protocol\": {\"custom_lua\": {\"constructor\": \"x\", "
 	"\"batch_size\": 1001}}}",
 	"protocol: custom_lua: batch_size: 1001 is outside 1..1000"},
-    {"its keys are checked", "{\"protocol\": {\"custom_lua\": {\"constuctor\": \"x\"}}}",
+    {"its keys are checked",
+	"{\"protocol\": {\"custom_lua\": {\"constuctor\": \"x\"}}}",
 	"protocol: custom_lua: unknown key \"constuctor\" (did you mean "
 	"\"constructor\"?)"},
     {"xfer is refused", "{\"protocol\": {\"xfer\": {}}}",
