@@ -164,9 +164,9 @@ static const struct param_spec specs[] = {
 		"makes duplicates."),
     P_DURATION(S, idle_timeout, .fallback = "5s",
 	.help = "How long an idle connection is kept for another message."),
-    P_DURATION(S, system_shutdown_timeout,
-	.shown = "the sum of the MAIL, RCPT, DATA and content timeouts",
-	.help = "How long a session may go on when the router stops."),
+    P_DURATION(S, system_shutdown_timeout, .flags = PARAM_IGNORED,
+	.help = "Ignored: when the router stops, every session has 30 "
+		"seconds."),
     P_CIDR_LIST(S, prohibited_hosts,
 	.fallback = "127.0.0.0/8, ::1, 0.0.0.0, ::",
 	.help = "Addresses never to connect to. A site that has one of them "
