@@ -110,12 +110,13 @@ static void submit(
 /* The connection is no more; lc stays while a call runs. */
 static void leave(struct lua_connection *lc, const struct smtp_reply *failed)
 {
+	const struct session_facts facts = {.peer_name = NULL};
 	struct connection *c = lc->c;
 
 	lc->c = NULL;
 	c->lua = NULL;
 	lc->r->lua_connections--;
-	connection_closed(c, failed, NULL);
+	connection_closed(c, failed, &facts);
 	if (!lc->call)
 		free_one(lc);
 }
