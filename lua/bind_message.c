@@ -73,9 +73,10 @@ struct message *script_message_check(lua_State *L, int index)
 {
 	struct handle *handle = luaL_checkudata(L, index, MESSAGE);
 
-	if (!handle->message)
+	if (handle->message)
+		account(L, handle);
+	else
 		luaL_error(L, "this message belongs to an event that is over");
-	account(L, handle);
 	return handle->message;
 }
 

@@ -32,9 +32,10 @@ static void waiting_free(struct waiting_task *w)
 
 void script_tasks_release(struct script_tasks *tasks)
 {
-	while (!list_empty(&tasks->waiting))
-		waiting_free(
-		    LIST_ITEM(tasks->waiting.next, struct waiting_task, link));
+	struct list *pos, *tmp;
+
+	LIST_EACH (pos, tmp, &tasks->waiting)
+		waiting_free(LIST_ITEM(pos, struct waiting_task, link));
 }
 
 /* On the task's thread: it is over. */

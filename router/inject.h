@@ -10,6 +10,8 @@
 #ifndef ROUTER_INJECT_H
 #define ROUTER_INJECT_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct message;

@@ -15,6 +15,8 @@
 #ifndef TRIAL_REHEARSAL_H
 #define TRIAL_REHEARSAL_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct rehearsal;
