@@ -50,6 +50,9 @@ static atomic_bool threaded;
 static atomic_ulong dropped;
 static atomic_bool panicking;
 
+static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_error[1024];
+
 void diag_init(const char *name, bool to_standard_error)
 {
 	(void)str_copy(program, sizeof program, name);
@@ -182,16 +185,41 @@ static void put_line(enum diag_level level, const char *text)
 	inbox_put(lines, &line->item);
 }
 
+static void keep_error(const char *text)
+{
+	(void)pthread_mutex_lock(&error_lock);
+	(void)snprintf(last_error, sizeof last_error, "%.*s",
+	    (int)sizeof last_error - 1, text);
+	(void)pthread_mutex_unlock(&error_lock);
+}
+
+char *diag_last_error(char *out, size_t size)
+{
+	(void)pthread_mutex_lock(&error_lock);
+	(void)snprintf(out, size, "%.*s", (int)size - 1, last_error);
+	(void)pthread_mutex_unlock(&error_lock);
+	return out;
+}
+
+void diag_forget_error(void)
+{
+	keep_error("");
+}
+
 void diag(enum diag_level level, const char *fmt, ...)
 {
 	char text[LINE_MAX_BYTES];
 	va_list ap;
 
-	if (level < diag_level())
+	if (level < diag_level() && level != DIAG_ERROR)
 		return;
 	va_start(ap, fmt);
 	format_line(text, fmt, ap);
 	va_end(ap);
+	if (level == DIAG_ERROR)
+		keep_error(text);
+	if (level < diag_level())
+		return;
 	if (atomic_load_explicit(&threaded, memory_order_acquire))
 		put_line(level, text);
 	else

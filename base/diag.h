@@ -47,6 +47,12 @@ NORETURN void diag_fatal(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A bug: logs and aborts, leaving a core. */
 NORETURN void diag_panic(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* The last line of level error, also when the level kept it from being
+ * written, for programs that show one of many; empty: none since the last
+ * diag_forget_error().  Returns out, cut to `size`-1. */
+char *diag_last_error(char *out, size_t size);
+void diag_forget_error(void);
+
 /* For what cannot happen; always compiled in, never for input. */
 #define invariant(cond)                                                        \
 	do {                                                                   \

@@ -107,6 +107,30 @@ static int push_handlers(lua_State *L, const char *event)
 	return lua_type(L, -1);
 }
 
+/* Any name is a legal one, but what is almost the name of an event was meant
+ * to be it, and such a handler would never be called. */
+static void warn_about_name(const char *name, const char *where)
+{
+	const char *meant = NULL;
+	unsigned least = 3;
+
+	if (strlen(name) < 8 || kind_of(name)->event)
+		return;
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		unsigned distance = str_distance(name, kinds[i].event, 2);
+
+		if (distance < least) {
+			least = distance;
+			meant = kinds[i].event;
+		}
+	}
+	if (meant)
+		diag_warn("%s: kumo.on('%s'): there is no such event, nothing "
+			  "but the policy itself can call it (did you mean "
+			  "\"%s\"?)",
+		    where, name, meant);
+}
+
 /* The first state tells the generation which events are handled. */
 static void note_event(
     struct script_state *state, const char *name, const char *where)
@@ -120,6 +144,7 @@ static void note_event(
 		event = xcalloc(1, sizeof *event);
 		event->where = xstrdup(where);
 		map_put(state->policy->events, name, event);
+		warn_about_name(name, where);
 	}
 	event->count++;
 }

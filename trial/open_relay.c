@@ -40,6 +40,7 @@ struct search {
 	int64_t sessions, recipients, left_to_mta, errors, found;
 	int64_t answers;      /* that say something: all but 4yz */
 	char last_error[256]; /* the reply */
+	char last_cause[512]; /* what the operator would read, or empty */
 	bool any_identity;    /* whom the MTA authenticated may relay */
 };
 
@@ -63,6 +64,7 @@ static void closed(struct search *s, const struct client_reply *reply)
 	s->answers += reply->code >= 500;
 	(void)snprintf(s->last_error, sizeof s->last_error, "%d %s %.200s",
 	    reply->code, reply->enhanced, reply->text);
+	(void)diag_last_error(s->last_cause, sizeof s->last_cause);
 }
 
 static bool open_session(
@@ -86,6 +88,7 @@ static bool open_session(
 			arena_printf(s->harvest.arena, "/CN=%s", a->helo),
 		    .verify = "FAIL"};
 	}
+	diag_forget_error();
 	if (!client_connect(out, s->world, &facts, &err)) {
 		diag_warn("open relay: %s", err.text);
 		return false;
@@ -524,6 +527,8 @@ static void print_sum(struct search *s)
 		    "# %lld sessions were refused or closed before they "
 		    "were through; the last one: %s\n",
 		    (long long)s->errors, s->last_error);
+	if (s->errors && *s->last_cause)
+		(void)fprintf(out, "# because of: %s\n", s->last_cause);
 	(void)fprintf(out, "%lld sessions, %lld recipients, seed %llu: ",
 	    (long long)s->sessions, (long long)s->recipients,
 	    (unsigned long long)s->o->seed);

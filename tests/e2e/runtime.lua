@@ -150,6 +150,23 @@ kumo.on('smtp_server_mail_from', function() kumo.reject(550, '5.7.1 ' .. tostrin
   t.eq(milter:connect({ helo = 'x.test' }):mail '<a@b.test>', '550 5.7.1 nil')
 end)
 
+t.test('what is almost the name of an event is a warning, what is a name of its own is none', function()
+  t.milter {
+    policy = policy [[
+kumo.on('smtp_server_message_recieved', function() end)
+kumo.on('get_queue_confg', function() end)
+kumo.on('make.webhook', function() end)
+kumo.on('audit.message_received', function() end)
+kumo.on('smtp_server_mail_from', function() end)]],
+  }
+  local status, out = t.penstock 'check'
+  t.eq(status, 0, out)
+  t.match(out, "policy%.lua:%d+: kumo%.on%('smtp_server_message_recieved'%): .*did you mean \"smtp_server_message_received\"")
+  t.match(out, "policy%.lua:%d+: kumo%.on%('get_queue_confg'%): .*did you mean \"get_queue_config\"")
+  local _, count = out:gsub('did you mean', '')
+  t.eq(count, 2, out)
+end)
+
 t.test('case 44: dynamic parameters come before the connection is accepted', function()
   local milter = t.milter {
     policy = policy [[

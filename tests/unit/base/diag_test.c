@@ -94,6 +94,26 @@ START_TEST(a_line_says_who_and_how_bad)
 }
 END_TEST
 
+START_TEST(the_last_error_is_kept_where_lines_are_hidden)
+{
+	enum diag_level level = diag_level();
+	char text[32], cut[6];
+
+	diag_set_level(DIAG_FATAL);
+	diag_forget_error();
+	ck_assert_str_eq(diag_last_error(text, sizeof text), "");
+	diag_error("first");
+	diag_error("the %s", "second\nof two");
+	diag_warn("no error");
+	ck_assert_str_eq(
+	    diag_last_error(text, sizeof text), "the second of two");
+	ck_assert_str_eq(diag_last_error(cut, sizeof cut), "the s");
+	diag_forget_error();
+	ck_assert_str_eq(diag_last_error(text, sizeof text), "");
+	diag_set_level(level);
+}
+END_TEST
+
 START_TEST(a_thread_writes_everything_in_order)
 {
 	char out[4096], want[4096] = "", *end = want;
@@ -141,6 +161,7 @@ TCase *diag_tests(void)
 	tcase_add_loop_test(
 	    tc, a_quoted_text_fits_and_is_one_line, 0, COUNT(quotes));
 	tcase_add_test(tc, a_line_says_who_and_how_bad);
+	tcase_add_test(tc, the_last_error_is_kept_where_lines_are_hidden);
 	tcase_add_test(tc, a_thread_writes_everything_in_order);
 	tcase_add_test(tc, a_panic_does_not_lose_what_led_to_it);
 	return tc;

@@ -181,6 +181,10 @@ START_TEST(a_policy_that_only_fails_proves_nothing)
 {
 	search(DOMAINS("error 'boom'"), (struct open_relay_options){0});
 	ck_assert_int_eq(last.result, OPEN_RELAY_UNKNOWN);
+	/* and says why, as the operator would read it */
+	ck_assert_msg(
+	    strstr(last.said, "\n# because of: ") && strstr(last.said, "boom"),
+	    "%s", last.said);
 	ck_assert_msg(strstr(last.said, "421 4.3.0") != NULL, "%s", last.said);
 	free(last.said);
 	search("error 'no'", (struct open_relay_options){0});
