@@ -179,6 +179,10 @@ static bool name_part(const struct message *m, const char *name,
 	*out = NULL;
 	if (!v || v->type == VALUE_NIL)
 		return true;
+	if (v->type == VALUE_INT)
+		return err_set(err, ERR_PERM,
+		    "meta value %s: expected a string, got the number %lld",
+		    name, (long long)v->i);
 	if (v->type != VALUE_STRING)
 		return err_set(err, ERR_PERM,
 		    "meta value %s: expected a string, got a %s", name,

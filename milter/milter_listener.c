@@ -153,6 +153,21 @@ static bool apply_listener(struct session *s, struct err *err)
 	return true;
 }
 
+/* What came back cannot be used: where it came from stands in the policy. */
+static struct answer unusable(struct session *s, const char *name,
+    const struct script_call *call, const char *what)
+{
+	const char *where = script_call_where(call);
+	size_t len = strlen(name);
+
+	/* The set of parameters has the event's name. */
+	if (str_starts(what, name) && str_starts(what + len, ": "))
+		what += len + 2;
+	return event_failed(s, name,
+	    arena_printf(
+		session_scratch(s), "%s%s%s", where, *where ? ": " : "", what));
+}
+
 static bool apply_dynamic(struct session *s, struct answer *refusal)
 {
 	static const char name[] = "smtp_server_get_dynamic_parameters";
@@ -182,7 +197,7 @@ static bool apply_dynamic(struct session *s, struct answer *refusal)
 		    s->local.family ? &s->local : NULL, s->arena, set_meta, s,
 		    &err);
 	if (!ok)
-		*refusal = event_failed(s, name, err.text);
+		*refusal = unusable(s, name, call, err.text);
 	if (s->params.relay_hosts.items != hosts)
 		s->relay_hosts_where =
 		    arena_strdup(s->arena, script_call_where(call));

@@ -79,7 +79,7 @@ static const struct {
     {"{\"queue\":null,\"tenant\":null}", "d.example"},
     {"{\"queue\":\"\"}", "d.example"},
     {"{\"tenant\":5}", NULL,
-	"meta value tenant: expected a string, got a integer"},
+	"meta value tenant: expected a string, got the number 5"},
     {"{\"queue\":\"q\",\"campaign\":{}}", NULL, "meta value campaign"},
     {"{\"queue\":true}", NULL, "meta value queue"},
 };
