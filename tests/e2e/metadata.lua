@@ -213,3 +213,58 @@ end)]],
     json_extract(meta, '$.x_first'), json_extract(meta, '$.x_late') FROM message ORDER BY id]],
     { { 2, 'no1', false, false }, { 4, 'no1no2', 'late', 'late' } })
 end)
+
+-- The records of this milter, when there are `count` of them.
+local function receptions(milter, count)
+  return t.wait_for('the records', function()
+    local found = milter:records 'Reception'
+    return #found == count and found
+  end)
+end
+
+local RECORDED = [[
+local kumo = require 'kumo'
+kumo.on('init', function()
+  kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { 'any' }, batch_handling = 'BatchByDomain' }
+  kumo.configure_local_logs { log_dir = '%s', meta = { 'x_*', 'tenant', 'none' }, headers = { 'Subject', 'X-Job*' } }
+end)
+kumo.on('smtp_server_message_received', function(msg)
+  msg:set_meta('tenant', 'blue')
+  msg:set_meta('x_one', 1)
+  msg:set_meta('other', 'not asked for')
+end)
+]]
+
+t.test('case 156, case 157: what stands in the record of a reception', function()
+  local milter = t.milter { policy = RECORDED:format(t.context().logs) }
+  local mta = milter:connect { helo = 'x.test', ip = '203.0.113.7' }
+  t.eq(mta:mail '<ann@b.test>', 'continue')
+  for _, to in ipairs { '<u@one.test>', '<v@two.test>', '<w@two.test>' } do
+    t.eq(mta:rcpt(to), 'continue')
+  end
+  local before = os.time()
+  t.eq(mta:message 'Subject: a  b\r\nX-Job-Id: 7\r\nX-Other: no\r\n\r\nx\r\n', 'discard')
+
+  local by_queue = {}
+  for _, r in ipairs(receptions(milter, 2)) do
+    by_queue[r.queue] = r
+  end
+  local one, two = by_queue['blue@one.test'], by_queue['blue@two.test']
+  t.eq(one.recipient, 'u@one.test', 'a text for one recipient')
+  t.eq(two.recipient, { 'v@two.test', 'w@two.test' }, 'a list for several')
+  for _, r in pairs(by_queue) do
+    t.eq(r.type, 'Reception')
+    t.match(r.id, '^%x+$')
+    t.eq(#r.id, 32)
+    t.eq(r.sender, 'ann@b.test')
+    t.eq(r.site, '')
+    t.eq(r.size, milter:sql("SELECT size FROM v_message WHERE id = '" .. r.id .. "'")[1][1])
+    t.eq(r.response.code, 250)
+    t.eq(r.peer_address, { name = 'x.test', addr = '203.0.113.7' })
+    t.ok(math.abs(r.timestamp - before) <= 60 and math.abs(r.created - before) <= 60, 'times are of now')
+    t.eq(r.meta, { tenant = 'blue', x_one = 1 }, 'only what was asked for, and what is there')
+    t.eq(r.headers, { Subject = 'a  b', ['X-Job-Id'] = '7' })
+    t.match(r.nodeid, '^%x+%-%x+%-%x+%-%x+%-%x+$')
+  end
+  t.eq(one.nodeid, two.nodeid)
+end)
