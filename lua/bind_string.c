@@ -357,7 +357,7 @@ static int l_eval_template(lua_State *L)
 	out = script_box_buf(L);
 	if (!script_value_read(L, 3, arena, &variables, &err))
 		return luaL_error(L, "%s: %s", name, err.text);
-	template = template_compile(source, arena, &err);
+	template = template_compile_named(name, source, arena, &err);
 	if (!template ||
 	    !template_render(template, &variables, NULL, NULL, out, &err))
 		return luaL_error(L, "%s: %s", name, err.text);

@@ -1,261 +1,234 @@
 /*
- * template.c - compiles a template to a list of pieces and renders them
+ * template.c - renders a template: text, output, if, for and set
  *
- * A piece is text or an expression; an expression is an operand and the filters
- * that it goes through.  Values that filters make live in an arena of the
- * rendering.
+ * Values that expressions make live in an arena of the rendering.
  */
 #include "policy/template.h"
 
 #include "base/json.h"
-#include "base/str.h"
-#include "policy/template_parse.h"
+#include "policy/template_run.h"
 
 struct rendering {
-	const struct value *variables;
-	struct arena *arena;
+	struct template_run run;
+	template_check_fn *check;
+	void *ctx;
+	struct buf *out;
+	size_t from; /* where ours begins in out */
+	struct err *err;
 };
 
-static const struct value nothing = {.type = VALUE_NIL};
-
-static bool evaluate(const struct template_operand *o, struct rendering *r,
-    struct value *out, struct err *err);
-
-static const struct value *element(
-    const struct value *v, const struct value *key)
+static void add_html(struct buf *out, const struct value *text)
 {
-	const struct value *found = NULL;
+	static const char *const entities[256] = {['&'] = "&amp;",
+	    ['<'] = "&lt;",
+	    ['>'] = "&gt;",
+	    ['"'] = "&quot;",
+	    ['\''] = "&#x27;",
+	    ['/'] = "&#x2f;"};
 
-	if (v->type == VALUE_MAP && key->type == VALUE_STRING)
-		found = value_get(v, key->s);
-	else if (v->type == VALUE_LIST && key->type == VALUE_INT &&
-		 key->i >= 0 && (uint64_t)key->i < v->count)
-		found = &v->items[key->i];
-	return found ? found : &nothing;
+	for (size_t i = 0; i < text->len; i++) {
+		const char *entity = entities[(unsigned char)text->s[i]];
+
+		if (entity)
+			buf_addstr(out, entity);
+		else
+			buf_addch(out, text->s[i]);
+	}
 }
 
-static bool evaluate(const struct template_operand *o, struct rendering *r,
-    struct value *out, struct err *err)
+/* As it goes into the result, escaped. */
+static bool output_text(
+    struct rendering *r, const struct value *v, struct value *out)
 {
-	const struct value *v;
+	struct template_run *run = &r->run;
+	struct buf text = BUF_INIT;
 
-	if (!o->is_lookup) {
-		*out = o->literal;
+	if (!template_as_text(run, v, out, r->err))
+		return false;
+	if (run->escape == ESCAPE_NONE || v->type == VALUE_NIL ||
+	    (v->type == VALUE_STRING && v->kind == template_safe))
+		return true;
+	if (run->escape == ESCAPE_HTML)
+		add_html(&text, out);
+	else
+		json_write(&text, v);
+	return template_take_text(run, &text, out, r->err);
+}
+
+static bool add(struct rendering *r, const char *text, size_t len)
+{
+	if (r->out->len - r->from + len > TEMPLATE_MAX_TEXT)
+		return err_set(r->err, ERR_CONFIG,
+		    "the result is longer than %u bytes", TEMPLATE_MAX_TEXT);
+	buf_add(r->out, text, len);
+	return template_work(&r->run, TEMPLATE_STEP + len, r->err);
+}
+
+static bool evaluate(
+    struct rendering *r, const struct template_node *node, struct value *v)
+{
+	return template_evaluate(node->expr, &r->run, v, r->err) ||
+	       err_prefix(r->err, "line %zu: %s", node->line, node->text);
+}
+
+static bool render_output(struct rendering *r, const struct template_node *node)
+{
+	struct value v, text;
+
+	if (!evaluate(r, node, &v))
+		return false;
+	if (!output_text(r, &v, &text))
+		return err_prefix(
+		    r->err, "line %zu: %s", node->line, node->text);
+	if (r->check && !r->check(node->text, text.s, text.len, r->ctx, r->err))
+		return false;
+	return add(r, text.s, text.len) ||
+	       err_prefix(r->err, "line %zu: %s", node->line, node->text);
+}
+
+static void bind(struct rendering *r, const char *name, struct value v)
+{
+	struct template_binding *b =
+	    ARENA_NEW(r->run.arena, struct template_binding);
+
+	*b = (struct template_binding){name, v, r->run.bindings};
+	r->run.bindings = b;
+}
+
+static bool render_block(
+    struct rendering *r, const struct template_block *block);
+
+static bool render_if(struct rendering *r, const struct template_node *node)
+{
+	for (;;) {
+		struct value v;
+
+		if (!evaluate(r, node, &v))
+			return false;
+		if (template_is_true(&v))
+			return render_block(r, &node->body);
+		if (!node->elif)
+			return render_block(r, &node->other);
+		node = node->elif;
+	}
+}
+
+/* What `loop` is in the step `i` of `n`. */
+static struct value loop_value(struct rendering *r, size_t i, size_t n)
+{
+	const struct value_entry entries[] = {
+	    {"index", {.type = VALUE_INT, .i = (int64_t)i + 1}},
+	    {"index0", {.type = VALUE_INT, .i = (int64_t)i}},
+	    {"revindex", {.type = VALUE_INT, .i = (int64_t)(n - i)}},
+	    {"revindex0", {.type = VALUE_INT, .i = (int64_t)(n - i) - 1}},
+	    {"first", template_bool(i == 0)},
+	    {"last", template_bool(i + 1 == n)},
+	    {"length", {.type = VALUE_INT, .i = (int64_t)n}},
+	};
+
+	return (struct value){.type = VALUE_MAP,
+	    .count = COUNT(entries),
+	    .entries = arena_memdup(r->run.arena, entries, sizeof entries)};
+}
+
+/* One name takes the item; two take a pair, or key and value of `of`. */
+static bool bind_item(struct rendering *r, const struct template_node *node,
+    const struct value *of, const struct value *item, size_t i)
+{
+	if (!node->names[1]) {
+		bind(r, node->names[0], *item);
 		return true;
 	}
-	v = element(r->variables, &o->literal);
-	for (size_t i = 0; i < o->path_count; i++) {
-		struct value key;
-
-		if (!evaluate(&o->path[i], r, &key, err))
-			return false;
-		if (v->type == VALUE_NIL)
-			return err_set(err, ERR_PERM,
-			    "a lookup in something that is not defined");
-		v = element(v, &key);
+	if (of->type == VALUE_MAP) {
+		bind(r, node->names[0], *item);
+		bind(r, node->names[1], of->entries[i].value);
+		return true;
 	}
-	*out = *v;
+	if (item->type != VALUE_LIST || item->count != 2)
+		return err_set(r->err, ERR_CONFIG,
+		    "line %zu: for %s, %s: expected a map or pairs, not a %s",
+		    node->line, node->names[0], node->names[1],
+		    value_type_name(item->type));
+	bind(r, node->names[0], item->items[0]);
+	bind(r, node->names[1], item->items[1]);
 	return true;
 }
 
-/* As it would stand in the text. */
-static struct value as_text(const struct value *v, struct arena *arena)
+static bool render_for(struct rendering *r, const struct template_node *node)
 {
-	struct buf text = BUF_INIT;
-	struct value out;
+	const struct template_binding *outside = r->run.bindings;
+	struct value of, list;
+	bool ok = true;
 
-	switch (v->type) {
-	case VALUE_STRING:
-		return *v;
-	case VALUE_NIL:
-		break;
-	default:
-		json_write(&text, v);
+	if (!evaluate(r, node, &of))
+		return false;
+	if (!template_items(&r->run, &of, &list, r->err))
+		return err_prefix(
+		    r->err, "line %zu: %s", node->line, node->text);
+	if (list.count == 0)
+		return render_block(r, &node->other);
+	for (size_t i = 0; ok && i < list.count; i++) {
+		/* A step takes about a KiB of the arena. */
+		ok = template_work(&r->run, 8 * TEMPLATE_STEP, r->err) ||
+		     err_prefix(r->err, "line %zu: for", node->line);
+		if (!ok)
+			break;
+		bind(r, "loop", loop_value(r, i, list.count));
+		ok = bind_item(r, node, &of, &list.items[i], i) &&
+		     render_block(r, &node->body);
+		r->run.bindings = outside;
 	}
-	out = value_string(arena, buf_str(&text), text.len);
-	buf_release(&text);
-	return out;
+	return ok;
 }
 
-/* Filters: value in, value out. */
-
-static struct value map_bytes(const struct value *v, struct arena *arena,
-    char first, char last, int shift)
-{
-	struct value text = as_text(v, arena);
-	char *copy = arena_strndup(arena, text.s, text.len);
-
-	for (size_t i = 0; i < text.len; i++)
-		if (copy[i] >= first && copy[i] <= last)
-			copy[i] = (char)(copy[i] + shift);
-	text.s = copy;
-	return text;
-}
-
-static bool filter_lower(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	*v = map_bytes(v, arena, 'A', 'Z', 'a' - 'A');
-	return true;
-}
-
-static bool filter_upper(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	*v = map_bytes(v, arena, 'a', 'z', 'A' - 'a');
-	return true;
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool filter_trim(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	struct value text = as_text(v, arena);
-	size_t from = 0;
-
-	while (from < text.len && is_space(text.s[from]))
-		from++;
-	while (text.len > from && is_space(text.s[text.len - 1]))
-		text.len--;
-	*v = value_string(arena, text.s + from, text.len - from);
-	return true;
-}
-
-static bool filter_default(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	if (v->type == VALUE_NIL)
-		*v = args[0];
-	return true;
-}
-
-static bool filter_replace(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	struct value text = as_text(v, arena);
-	struct value from = as_text(&args[0], arena);
-	struct value to = as_text(&args[1], arena);
-	struct buf out = BUF_INIT;
-	size_t i = 0;
-
-	if (from.len == 0)
-		return err_set(
-		    err, ERR_PERM, "replace: there is nothing to look for");
-	while (i < text.len) {
-		if (text.len - i >= from.len &&
-		    memcmp(text.s + i, from.s, from.len) == 0) {
-			buf_add(&out, to.s, to.len);
-			i += from.len;
-		} else {
-			buf_addch(&out, text.s[i++]);
-		}
-	}
-	*v = value_string(arena, buf_str(&out), out.len);
-	buf_release(&out);
-	return true;
-}
-
-static bool filter_tojson(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	struct buf out = BUF_INIT;
-
-	json_write(&out, v);
-	*v = value_string(arena, buf_str(&out), out.len);
-	buf_release(&out);
-	return true;
-}
-
-/* Of text, the characters, not the bytes. */
-static bool filter_length(struct value *v, const struct value *args,
-    struct arena *arena, struct err *err)
-{
-	int64_t n = 0;
-
-	switch (v->type) {
-	case VALUE_STRING:
-		for (size_t i = 0; i < v->len; i++)
-			n += ((unsigned char)v->s[i] & 0xc0) != 0x80;
-		break;
-	case VALUE_LIST:
-	case VALUE_MAP:
-		n = (int64_t)v->count;
-		break;
-	default:
-		return err_set(err, ERR_PERM, "length: a %s has none",
-		    value_type_name(v->type));
-	}
-	*v = (struct value){.type = VALUE_INT, .i = n};
-	return true;
-}
-
-static const struct template_filter_kind filters[] = {
-    {"lower", 0, 0, filter_lower},
-    {"upper", 0, 0, filter_upper},
-    {"trim", 0, 0, filter_trim},
-    {"default", 1, 1, filter_default},
-    {"replace", 2, 2, filter_replace},
-    {"tojson", 0, 0, filter_tojson},
-    {"length", 0, 0, filter_length},
-};
-
-const struct template_filter_kind *template_filter_find(
-    const char *name, size_t len)
-{
-	for (size_t i = 0; i < COUNT(filters); i++)
-		if (strlen(filters[i].name) == len &&
-		    memcmp(filters[i].name, name, len) == 0)
-			return &filters[i];
-	return NULL;
-}
-
-static bool expression_text(const struct template_piece *piece,
-    struct rendering *r, struct value *out, struct err *err)
+static bool render_node(struct rendering *r, const struct template_node *node)
 {
 	struct value v;
 
-	if (!evaluate(&piece->operand, r, &v, err))
-		return false;
-	for (size_t i = 0; i < piece->filter_count; i++) {
-		const struct template_filter *f = &piece->filters[i];
-		struct value args[TEMPLATE_MAX_ARGS] = {0};
-
-		for (size_t j = 0; j < f->arg_count; j++)
-			if (!evaluate(&f->args[j], r, &args[j], err))
-				return false;
-		if (!f->kind->apply(&v, args, r->arena, err))
+	switch (node->kind) {
+	case NODE_TEXT:
+		return add(r, node->text, node->len) ||
+		       err_prefix(r->err, "line %zu", node->line);
+	case NODE_OUTPUT:
+		return render_output(r, node);
+	case NODE_IF:
+		return render_if(r, node);
+	case NODE_FOR:
+		return render_for(r, node);
+	case NODE_SET:
+		if (!evaluate(r, node, &v))
 			return false;
+		bind(r, node->names[0], v);
+		return true;
 	}
-	*out = as_text(&v, r->arena);
+	return false;
+}
+
+static bool render_block(
+    struct rendering *r, const struct template_block *block)
+{
+	for (size_t i = 0; i < block->count; i++)
+		if (!render_node(r, &block->nodes[i]))
+			return false;
 	return true;
 }
 
 bool template_render(const struct template *t, const struct value *variables,
     template_check_fn *check, void *ctx, struct buf *out, struct err *err)
 {
-	struct rendering r = {variables, arena_new(0)};
-	bool ok = true;
+	struct rendering r = {
+	    .run = {.variables = variables,
+		.arena = arena_new(0),
+		.escape = t->escape},
+	    .check = check,
+	    .ctx = ctx,
+	    .out = out,
+	    .from = out->len,
+	    .err = err,
+	};
+	bool ok = render_block(&r, &t->body);
 
-	for (size_t i = 0; ok && i < t->count; i++) {
-		const struct template_piece *piece = &t->pieces[i];
-		struct value v = nothing;
-
-		if (!piece->is_expression) {
-			buf_add(out, piece->text, piece->len);
-			continue;
-		}
-		ok = expression_text(piece, &r, &v, err) ||
-		     err_prefix(err, "{{ %s }}", piece->text);
-		if (ok && check)
-			ok = check(piece->text, v.s, v.len, ctx, err);
-		if (ok)
-			buf_add(out, v.s, v.len);
-	}
-	arena_unref(r.arena);
+	arena_unref(r.run.arena);
 	return ok;
 }
 

@@ -1,292 +1,338 @@
 /*
- * template_parse.c - the grammar of template.h, by recursive descent
+ * template_parse.c - text and statements of the grammar of template.h
  *
- * Errors give the column, counted from 1, because a template is one line in a
- * policy and the policy's line is known by whoever called make_queue_config.
+ * Errors give line and column, counted from 1, of the template; where that
+ * stands is known by whoever compiles it.
  */
 #include "policy/template_parse.h"
+
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "base/array.h"
 #include "base/str.h"
 
-#define MAX_FILTERS 16
-#define MAX_PATH 16
-/* Of [ ] in [ ]. */
-#define MAX_DEPTH 8
+/* Of blocks and expressions in each other. */
+#define MAX_DEPTH 32
 
-struct parser {
-	const char *text, *at;
-	struct arena *arena;
-	struct err *err;
-	int depth;
+struct nodes {
+	struct template_node *items;
+	size_t count, size;
 };
 
-static bool wrong(struct parser *p, const char *what)
-{
-	return err_set(p->err, ERR_CONFIG, "template: column %zu: %s",
-	    (size_t)(p->at - p->text) + 1, what);
-}
-
-static void skip_space(struct parser *p)
-{
-	p->at += strspn(p->at, " \t\r\n");
-}
-
-static bool take(struct parser *p, char c)
-{
-	skip_space(p);
-	if (*p->at != c)
-		return false;
-	p->at++;
-	return true;
-}
-
-static size_t name_len(const char *s)
-{
-	size_t len = 0;
-
-	while (s[len] == '_' || (s[len] >= 'a' && s[len] <= 'z') ||
-	       (s[len] >= 'A' && s[len] <= 'Z') ||
-	       (len > 0 && s[len] >= '0' && s[len] <= '9'))
-		len++;
-	return len;
-}
-
-/* 'text' or "text"; a backslash takes the next character as it is, but for n,
- * r and t. */
-static bool parse_string(struct parser *p, struct value *out)
-{
-	char quote = *p->at++;
-	struct buf text = BUF_INIT;
-	static const char from[] = "nrt";
-	static const char to[] = "\n\r\t";
-
-	while (*p->at && *p->at != quote) {
-		char c = *p->at++;
-
-		if (c == '\\' && *p->at) {
-			const char *known = strchr(from, *p->at);
-
-			c = known ? to[known - from] : *p->at;
-			p->at++;
-		}
-		buf_addch(&text, c);
-	}
-	*out = value_string(p->arena, buf_str(&text), text.len);
-	buf_release(&text);
-	if (*p->at != quote)
-		return wrong(p, "a string does not end");
-	p->at++;
-	return true;
-}
-
-static bool parse_number(struct parser *p, struct value *out)
-{
-	size_t len = strspn(p->at, "0123456789.");
-	const char *digits = arena_strndup(p->arena, p->at, len);
-	char *end;
-
-	*out = (struct value){.type = VALUE_INT};
-	if (!str_to_int(digits, &out->i)) {
-		*out = (struct value){
-		    .type = VALUE_NUMBER, .n = strtod(digits, &end)};
-		if (*end)
-			return wrong(p, "not a number");
-	}
-	p->at += len;
-	return true;
-}
-
-static bool parse_operand(struct parser *p, struct template_operand *o);
-
-/* The next step of a lookup; *more false: there is none. */
-static bool parse_step(
-    struct parser *p, struct template_operand *step, bool *more)
-{
+/* The statement that a block ended at; no name: the template did. */
+struct word {
+	const char *s;
 	size_t len;
+};
 
-	*more = true;
-	*step = (struct template_operand){0};
-	if (take(p, '.')) {
-		skip_space(p);
-		len = name_len(p->at);
-		if (len == 0)
-			return wrong(p, "expected a name after the dot");
-		step->literal = value_string(p->arena, p->at, len);
-		p->at += len;
-		return true;
-	}
-	if (take(p, '[')) {
-		if (++p->depth > MAX_DEPTH)
-			return wrong(p, "nested too deeply");
-		if (!parse_operand(p, step))
-			return false;
-		p->depth--;
-		return take(p, ']') || wrong(p, "expected ]");
-	}
-	*more = false;
-	return true;
-}
-
-static bool parse_lookup(struct parser *p, struct template_operand *o)
+size_t template_line(const struct template_parser *p)
 {
-	size_t len = name_len(p->at);
+	size_t line = 1;
 
-	o->is_lookup = true;
-	o->literal = value_string(p->arena, p->at, len);
-	o->path = ARENA_ARRAY(p->arena, struct template_operand, MAX_PATH);
-	p->at += len;
-	for (;;) {
-		struct template_operand step;
-		bool more;
-
-		if (!parse_step(p, &step, &more))
-			return false;
-		if (!more)
-			return true;
-		if (o->path_count == MAX_PATH)
-			return wrong(p, "the lookup is too long");
-		o->path[o->path_count++] = step;
-	}
+	for (const char *s = p->text; s < p->at; s++)
+		line += *s == '\n';
+	return line;
 }
 
-static bool parse_operand(struct parser *p, struct template_operand *o)
+bool template_wrong(struct template_parser *p, const char *fmt, ...)
 {
-	*o = (struct template_operand){0};
-	skip_space(p);
-	if (*p->at == '\'' || *p->at == '"')
-		return parse_string(p, &o->literal);
-	if (*p->at >= '0' && *p->at <= '9')
-		return parse_number(p, &o->literal);
-	if (name_len(p->at) > 0)
-		return parse_lookup(p, o);
-	return wrong(p, "expected a name, a string or a number");
+	const char *begin = p->at;
+	char what[256];
+	va_list ap;
+
+	while (begin > p->text && begin[-1] != '\n')
+		begin--;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	return err_set(p->err, ERR_CONFIG, "template: line %zu, column %zu: %s",
+	    template_line(p), (size_t)(p->at - begin) + 1, what);
 }
 
-static bool parse_args(struct parser *p, struct template_filter *f)
+bool template_deeper(struct template_parser *p)
 {
-	if (!take(p, '('))
-		return true;
-	if (take(p, ')'))
-		return true;
-	do {
-		if (f->arg_count == f->kind->max_args)
-			return wrong(p, "too many arguments of the filter");
-		if (!parse_operand(p, &f->args[f->arg_count++]))
-			return false;
-	} while (take(p, ','));
-	return take(p, ')') || wrong(p, "expected )");
+	return ++p->depth <= MAX_DEPTH ||
+	       template_wrong(p, "nested too deeply");
 }
 
-static bool parse_filter(struct parser *p, struct template_filter *f)
+static bool is(struct word w, const char *name)
 {
-	size_t len;
-
-	*f = (struct template_filter){0};
-	skip_space(p);
-	len = name_len(p->at);
-	f->kind = template_filter_find(p->at, len);
-	if (!f->kind)
-		return wrong(p, "no such filter (there are lower, upper, trim, "
-				"default, replace, tojson, length)");
-	p->at += len;
-	if (!parse_args(p, f))
-		return false;
-	return f->arg_count >= f->kind->min_args ||
-	       wrong(p, "too few arguments of the filter");
+	return strlen(name) == w.len && memcmp(name, w.s, w.len) == 0;
 }
 
-/* Behind the "{{". */
-static bool parse_expression(struct parser *p, struct template_piece *piece)
+/* `end` is "}}" or "%}", with a dash or without. */
+static bool parse_end(struct template_parser *p, const char *end)
+{
+	template_skip_space(p);
+	p->strip_next = *p->at == '-' && str_starts(p->at + 1, end);
+	if (p->strip_next)
+		p->at++;
+	return template_take(p, end) || template_wrong(p, "expected %s", end);
+}
+
+static bool parse_block(
+    struct template_parser *p, struct template_block *block, struct word *end);
+
+/* The expression, and its source for messages. */
+static bool parse_expr(struct template_parser *p, struct template_node *node)
 {
 	const char *begin, *end;
 
-	piece->is_expression = true;
-	piece->filters =
-	    ARENA_ARRAY(p->arena, struct template_filter, MAX_FILTERS);
-	skip_space(p);
+	template_skip_space(p);
 	begin = p->at;
-	if (!parse_operand(p, &piece->operand))
+	node->expr = template_expr_parse(p);
+	if (!node->expr)
 		return false;
-	while (take(p, '|')) {
-		if (piece->filter_count == MAX_FILTERS)
-			return wrong(p, "too many filters");
-		if (!parse_filter(p, &piece->filters[piece->filter_count++]))
-			return false;
-	}
-	skip_space(p);
-	if (!str_starts(p->at, "}}"))
-		return wrong(p, "expected }}");
 	end = p->at;
 	while (end > begin && strchr(" \t\r\n", end[-1]))
 		end--;
-	piece->len = (size_t)(end - begin);
-	piece->text = arena_strndup(p->arena, begin, piece->len);
-	p->at += 2;
+	node->len = (size_t)(end - begin);
+	node->text = arena_strndup(p->arena, begin, node->len);
 	return true;
 }
 
-static size_t literal_len(const char *s)
+static bool parse_name(struct template_parser *p, const char **name)
 {
-	size_t len = 0;
+	size_t len = template_name(p);
 
-	while (s[len] &&
-	       !(s[len] == '{' && s[len + 1] && strchr("{%#", s[len + 1])))
-		len++;
-	return len;
+	if (len == 0 || template_is_keyword(p->at, len))
+		return template_wrong(p, "expected the name of a variable");
+	*name = arena_strndup(p->arena, p->at, len);
+	p->at += len;
+	return true;
 }
 
-/* One piece, or none for a comment. */
-static bool parse_piece(
-    struct parser *p, struct template_piece *piece, bool *made)
+static bool expect_end_of(struct template_parser *p,
+    const struct template_node *node, struct word end, const char *name)
 {
-	const char *end;
+	if (!is(end, name)) {
+		if (end.len > 0)
+			p->at = end.s;
+		return template_wrong(p,
+		    "expected {%% %s %%}, of the statement in line %zu", name,
+		    node->line);
+	}
+	return parse_end(p, "%}");
+}
 
-	*piece = (struct template_piece){0};
-	*made = true;
-	piece->len = literal_len(p->at);
-	if (piece->len > 0) {
-		piece->text = arena_strndup(p->arena, p->at, piece->len);
-		p->at += piece->len;
-		return true;
+static bool parse_if(struct template_parser *p, struct template_node *node)
+{
+	const struct template_node *first = node;
+	struct word end;
+
+	for (;;) {
+		struct template_node *next;
+
+		if (!parse_expr(p, node) || !parse_end(p, "%}") ||
+		    !parse_block(p, &node->body, &end))
+			return false;
+		if (!is(end, "elif"))
+			break;
+		next = ARENA_NEW(p->arena, struct template_node);
+		next->kind = NODE_IF;
+		next->line = template_line(p);
+		node->elif = next;
+		node = next;
 	}
-	if (p->at[1] == '%')
-		return wrong(p, "{% statements %} are not supported yet");
-	if (p->at[1] == '{') {
-		p->at += 2;
-		return parse_expression(p, piece);
+	if (is(end, "else") &&
+	    (!parse_end(p, "%}") || !parse_block(p, &node->other, &end)))
+		return false;
+	return expect_end_of(p, first, end, "endif");
+}
+
+static bool parse_for(struct template_parser *p, struct template_node *node)
+{
+	struct word end;
+
+	if (!parse_name(p, &node->names[0]))
+		return false;
+	if (template_take(p, ",") && !parse_name(p, &node->names[1]))
+		return false;
+	if (!template_take_word(p, "in"))
+		return template_wrong(p, "expected in");
+	if (!parse_expr(p, node) || !parse_end(p, "%}") ||
+	    !parse_block(p, &node->body, &end))
+		return false;
+	if (is(end, "else") &&
+	    (!parse_end(p, "%}") || !parse_block(p, &node->other, &end)))
+		return false;
+	return expect_end_of(p, node, end, "endfor");
+}
+
+static bool parse_set(struct template_parser *p, struct template_node *node)
+{
+	if (!parse_name(p, &node->names[0]))
+		return false;
+	if (!template_take(p, "="))
+		return template_wrong(p, "expected =");
+	return parse_expr(p, node) && parse_end(p, "%}");
+}
+
+static bool is_later(struct word w)
+{
+	static const char *const later[] = {"autoescape", "block", "break",
+	    "call", "continue", "do", "extends", "filter", "from", "import",
+	    "include", "macro", "raw", "with"};
+
+	for (size_t i = 0; i < COUNT(later); i++)
+		if (is(w, later[i]))
+			return true;
+	return false;
+}
+
+static bool ends_block(struct word w)
+{
+	return is(w, "elif") || is(w, "else") || is(w, "endif") ||
+	       is(w, "endfor");
+}
+
+static bool parse_statement(
+    struct template_parser *p, struct word word, struct template_node *node)
+{
+	if (is(word, "if")) {
+		node->kind = NODE_IF;
+		return parse_if(p, node);
 	}
-	*made = false;
-	end = strstr(p->at, "#}");
+	if (is(word, "for")) {
+		node->kind = NODE_FOR;
+		return parse_for(p, node);
+	}
+	if (is(word, "set")) {
+		node->kind = NODE_SET;
+		return parse_set(p, node);
+	}
+	p->at = word.s;
+	if (is_later(word))
+		return template_wrong(p, "statement %.*s is not supported yet",
+		    (int)word.len, word.s);
+	return template_wrong(p, "expected if, for or set");
+}
+
+/* Up to the next tag; a dash in that takes the white space before it. */
+static void parse_text(struct template_parser *p, struct nodes *nodes)
+{
+	const char *begin, *end;
+	struct template_node node = {.line = template_line(p)};
+
+	if (p->strip_next)
+		template_skip_space(p);
+	p->strip_next = false;
+	begin = end = p->at;
+	while (*end && !(*end == '{' && end[1] && strchr("{%#", end[1])))
+		end++;
+	p->at = end;
+	if (*end && end[2] == '-')
+		while (end > begin && strchr(" \t\r\n", end[-1]))
+			end--;
+	if (end == begin)
+		return;
+	node.len = (size_t)(end - begin);
+	node.text = arena_strndup(p->arena, begin, node.len);
+	*ARRAY_ADD(nodes) = node;
+}
+
+static bool parse_comment(struct template_parser *p)
+{
+	const char *end = strstr(p->at + 2, "#}");
+
 	if (!end)
-		return wrong(p, "a comment does not end");
+		return template_wrong(p, "a comment does not end, expected #}");
+	p->strip_next = end > p->at + 2 && end[-1] == '-';
 	p->at = end + 2;
 	return true;
+}
+
+/* At a tag.  end->len: it is for whoever opened the block. */
+static bool parse_tag(
+    struct template_parser *p, struct nodes *nodes, struct word *end)
+{
+	struct template_node node = {.line = template_line(p)};
+	bool is_statement = p->at[1] == '%';
+
+	if (p->at[1] == '#')
+		return parse_comment(p);
+	p->at += 2;
+	if (*p->at == '-')
+		p->at++;
+	if (is_statement) {
+		struct word word = {.len = template_name(p)};
+
+		word.s = p->at;
+		p->at += word.len;
+		if (ends_block(word)) {
+			*end = word;
+			return true;
+		}
+		if (!parse_statement(p, word, &node))
+			return false;
+	} else {
+		node.kind = NODE_OUTPUT;
+		if (!parse_expr(p, &node) || !parse_end(p, "}}"))
+			return false;
+	}
+	*ARRAY_ADD(nodes) = node;
+	return true;
+}
+
+static bool parse_block(
+    struct template_parser *p, struct template_block *block, struct word *end)
+{
+	struct nodes nodes = {0};
+	bool ok = template_deeper(p);
+
+	*end = (struct word){p->at, 0};
+	while (ok && end->len == 0 && *p->at) {
+		parse_text(p, &nodes);
+		if (*p->at)
+			ok = parse_tag(p, &nodes, end);
+	}
+	p->depth--;
+	if (nodes.count > 0)
+		block->nodes = arena_memdup(
+		    p->arena, nodes.items, nodes.count * sizeof *nodes.items);
+	block->count = nodes.count;
+	ARRAY_FREE(&nodes);
+	return ok;
+}
+
+static enum template_escape escape_of(const char *name)
+{
+	static const struct {
+		const char *suffix;
+		enum template_escape escape;
+	} suffixes[] = {{".html", ESCAPE_HTML}, {".htm", ESCAPE_HTML},
+	    {".xml", ESCAPE_HTML}, {".json", ESCAPE_JSON}, {".js", ESCAPE_JSON},
+	    {".yaml", ESCAPE_JSON}};
+
+	for (size_t i = 0; i < COUNT(suffixes); i++)
+		if (str_ends(name, suffixes[i].suffix))
+			return suffixes[i].escape;
+	return ESCAPE_NONE;
+}
+
+const struct template *template_compile_named(
+    const char *name, const char *text, struct arena *arena, struct err *err)
+{
+	struct template_parser p = {
+	    .text = text, .at = text, .arena = arena, .err = err};
+	struct template *t = ARENA_NEW(arena, struct template);
+	struct word end;
+
+	t->escape = escape_of(name);
+	if (!parse_block(&p, &t->body, &end))
+		return NULL;
+	if (end.len > 0) {
+		p.at = end.s;
+		template_wrong(
+		    &p, "%.*s does not belong here", (int)end.len, end.s);
+		return NULL;
+	}
+	return t;
 }
 
 const struct template *template_compile(
     const char *text, struct arena *arena, struct err *err)
 {
-	struct parser p = {text, text, arena, err, 0};
-	struct {
-		struct template_piece *items;
-		size_t count, size;
-	} pieces = {0};
-	struct template *t = ARENA_NEW(arena, struct template);
-	bool ok = true;
-
-	while (ok && *p.at) {
-		struct template_piece piece;
-		bool made;
-
-		ok = parse_piece(&p, &piece, &made);
-		if (ok && made)
-			*ARRAY_ADD(&pieces) = piece;
-	}
-	if (pieces.count > 0)
-		t->pieces = arena_memdup(
-		    arena, pieces.items, pieces.count * sizeof *pieces.items);
-	t->count = pieces.count;
-	ARRAY_FREE(&pieces);
-	return ok ? t : NULL;
+	return template_compile_named("", text, arena, err);
 }

@@ -50,6 +50,11 @@ static const struct eval_case cases[] = {
 	"return kumo.string.eval_template('t', 'Hi {{ meta.who | upper }}', "
 	"{meta={who='you'}})",
 	"\"Hi YOU\""},
+    {"a template whose name says how to escape",
+	"return kumo.string.eval_template('t.html', "
+	"'{% for x in l %}{{ x }}{% if not loop.last %}, {% endif %}"
+	"{% endfor %}', {l={'<', 'b'}})",
+	"\"&lt;, b\""},
     {"a template of another kind",
 	"kumo.string.eval_template('t', '', {}, 'Handlebars')",
 	"not supported yet"},

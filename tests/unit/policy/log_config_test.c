@@ -30,8 +30,8 @@ static const struct parse_case cases[] = {
     {"a template is compiled",
 	"{\"log_dir\": \"/x\", \"per_record\": {\"Any\": {\"template\":"
 	" \"{{ id\"}}}",
-	"configure_local_logs: per_record: Any: template: template: column 6: "
-	"expected }}"},
+	"configure_local_logs: per_record: Any: template: template: line 1, "
+	"column 6: expected }}"},
     {"and may be there",
 	"{\"log_dir\": \"/x\", \"per_record\": {\"Any\": {\"template\":"
 	" \"{{ id }}\"}}}",

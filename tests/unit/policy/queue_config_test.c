@@ -36,8 +36,8 @@ static const struct parse_case cases[] = {
 	"make_queue_config: protocol: maildir_path: invalid type: integer 5, "
 	"expected a string"},
     {"a template is one", "{\"protocol\": {\"maildir_path\": \"/m/{{ email\"}}",
-	"make_queue_config: protocol: maildir_path: template: column 12: "
-	"expected }}"},
+	"make_queue_config: protocol: maildir_path: template: line 1, "
+	"column 12: expected }}"},
     {"modes have a range",
 	"{\"protocol\": {\"maildir_path\": \"/x\", \"dir_mode\": 4096}}",
 	"protocol: dir_mode: 4096 is outside 0..4095"},
