@@ -8,8 +8,8 @@
  */
 #include "base/base64.h"
 #include "base/clock.h"
-#include "base/str.h"
 #include "lua/bind.h"
+#include "lua/bind_http_response.h"
 #include "lua/script_table.h"
 #include "lua/script_value.h"
 #include "net/http.h"
@@ -17,8 +17,6 @@
 
 #define CLIENT "penstock.http_client"
 #define REQUEST "penstock.http_request"
-#define RESPONSE "penstock.http_response"
-#define HEADERS "penstock.http_headers"
 #define MOST_BODY (16 << 20)
 #define MOST_FIELDS 1000
 #define CLIENT_SIZE (64 << 10) /* about what libcurl keeps */
@@ -342,36 +340,7 @@ static int l_timeout(lua_State *L)
 	return self(L);
 }
 
-/* ---- the response ---- */
-
-struct response {
-	struct arena *arena;
-	struct http_response http;
-	size_t charged;
-	bool is_taken;
-};
-
-static int l_response_gc(lua_State *L)
-{
-	struct response *r = luaL_checkudata(L, 1, RESPONSE);
-
-	if (r->charged)
-		script_uncharge(L, r->charged);
-	buf_release(&r->http.body);
-	arena_unref(r->arena);
-	memset(r, 0, sizeof *r);
-	return 0;
-}
-
-static struct response *push_response(lua_State *L)
-{
-	struct response *r = lua_newuserdatauv(L, sizeof *r, 0);
-
-	memset(r, 0, sizeof *r);
-	luaL_setmetatable(L, RESPONSE);
-	r->arena = arena_new(0);
-	return r;
-}
+/* ---- sending ---- */
 
 /* What is sent; all of it lives in Lua's strings. */
 static struct http_request read_request(
@@ -413,7 +382,7 @@ static int l_send(lua_State *L)
 	struct request *request = check_request(L);
 	struct http_request sent;
 	struct client *client;
-	struct response *r;
+	struct bind_http_response *r;
 	struct err err = {0};
 	bool ok;
 
@@ -423,7 +392,7 @@ static int l_send(lua_State *L)
 	client = luaL_checkudata(L, -1, CLIENT);
 	if (!client->http)
 		return luaL_error(L, "this client was closed");
-	r = push_response(L);
+	r = bind_http_response_push(L);
 	sent = read_request(L, request, r->arena);
 	ok = http_send(client->http, &sent, r->arena, &r->http, &err);
 	script_check_time(L);
@@ -434,145 +403,6 @@ static int l_send(lua_State *L)
 	r->charged = r->http.body.len + arena_used(r->arena);
 	script_charge(L, r->charged);
 	lua_settop(L, 3); /* request, client, response */
-	return 1;
-}
-
-static const struct response *check_response(lua_State *L)
-{
-	return luaL_checkudata(L, 1, RESPONSE);
-}
-
-static int l_status_code(lua_State *L)
-{
-	lua_pushinteger(L, check_response(L)->http.status);
-	return 1;
-}
-
-static int l_status_reason(lua_State *L)
-{
-	lua_pushstring(L, check_response(L)->http.reason);
-	return 1;
-}
-
-/* status_is_*: the first digit is the upvalue. */
-static int l_status_is(lua_State *L)
-{
-	lua_pushboolean(L, check_response(L)->http.status / 100 ==
-			       lua_tointeger(L, lua_upvalueindex(1)));
-	return 1;
-}
-
-static const struct {
-	const char *name;
-	int digit;
-} classes[] = {
-    {"status_is_informational", 1},
-    {"status_is_success", 2},
-    {"status_is_redirection", 3},
-    {"status_is_client_error", 4},
-    {"status_is_server_error", 5},
-};
-
-/* headers()[name] in any case: the table itself has them in lower case. */
-static int l_headers_index(lua_State *L)
-{
-	size_t len;
-	const char *name;
-	struct buf *lower;
-
-	if (lua_type(L, 2) != LUA_TSTRING)
-		return 0;
-	name = lua_tolstring(L, 2, &len);
-	lower = script_box_buf(L);
-	buf_add(lower, name, len);
-	buf_addch(lower, '\0');
-	lua_pushstring(L, str_lower(lower->data));
-	lua_rawget(L, 1);
-	return 1;
-}
-
-/* Fields of one name are one, joined with commas (RFC 9110, 5.3). */
-static int l_response_headers(lua_State *L)
-{
-	const struct http_response *http = &check_response(L)->http;
-
-	lua_newtable(L);
-	for (size_t i = 0; i < http->header_count; i++) {
-		const struct http_header *h = &http->headers[i];
-
-		lua_pushstring(L, h->name);
-		lua_pushvalue(L, -1);
-		if (lua_rawget(L, -3) == LUA_TNIL)
-			lua_pushstring(L, h->value);
-		else
-			lua_pushfstring(
-			    L, "%s, %s", lua_tostring(L, -1), h->value);
-		lua_remove(L, -2);
-		lua_rawset(L, -3);
-	}
-	luaL_setmetatable(L, HEADERS);
-	return 1;
-}
-
-/* As the header says; nil without. */
-static int l_content_length(lua_State *L)
-{
-	const struct http_response *http = &check_response(L)->http;
-	int64_t length;
-
-	for (size_t i = 0; i < http->header_count; i++)
-		if (str_eq(http->headers[i].name, "content-length") &&
-		    str_to_int(http->headers[i].value, &length)) {
-			lua_pushinteger(L, length);
-			return 1;
-		}
-	return 0;
-}
-
-static struct buf *take_body(lua_State *L)
-{
-	struct response *r = luaL_checkudata(L, 1, RESPONSE);
-
-	if (r->is_taken)
-		luaL_error(L, "the body of this response was taken already");
-	r->is_taken = true;
-	return &r->http.body;
-}
-
-static int l_bytes(lua_State *L)
-{
-	struct buf *body = take_body(L);
-
-	lua_pushlstring(L, buf_str(body), body->len);
-	buf_release(body);
-	return 1;
-}
-
-/* As UTF-8: what is none becomes U+FFFD. */
-static int l_text(lua_State *L)
-{
-	struct buf *body = take_body(L);
-	const char *p = buf_str(body), *end = p + body->len;
-	struct buf *out;
-
-	if (str_is_utf8(p, body->len)) {
-		lua_pushlstring(L, p, body->len);
-		buf_release(body);
-		return 1;
-	}
-	out = script_box_buf(L);
-	while (p < end) {
-		size_t step = str_utf8_step(p, (size_t)(end - p));
-
-		if (step)
-			buf_add(out, p, step);
-		else
-			buf_addstr(out, "\xEF\xBF\xBD");
-		p += step ? step : 1;
-	}
-	lua_pushlstring(L, buf_str(out), out->len);
-	buf_release(body);
-	buf_release(out);
 	return 1;
 }
 
@@ -637,33 +467,15 @@ static const luaL_Reg request_methods[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg response_methods[] = {
-    {"status_code", l_status_code},
-    {"status_reason", l_status_reason},
-    {"headers", l_response_headers},
-    {"content_length", l_content_length},
-    {"text", l_text},
-    {"bytes", l_bytes},
-    {NULL, NULL},
-};
-
 static const luaL_Reg functions[] = {
     {"build_client", l_build_client},
     {"build_url", l_build_url},
     {NULL, NULL},
 };
 
-/* More methods of a class: closures of `function` with what is on top. */
-static void add_methods(lua_State *L)
+/* Methods of a request that only say that they are missing. */
+static void add_missing(lua_State *L)
 {
-	luaL_getmetatable(L, RESPONSE);
-	lua_getfield(L, -1, "__index");
-	for (size_t i = 0; i < COUNT(classes); i++) {
-		lua_pushinteger(L, classes[i].digit);
-		lua_pushcclosure(L, l_status_is, 1);
-		lua_setfield(L, -2, classes[i].name);
-	}
-	lua_pop(L, 2);
 	luaL_getmetatable(L, REQUEST);
 	lua_getfield(L, -1, "__index");
 	for (size_t i = 0; i < COUNT(missing); i++) {
@@ -678,14 +490,8 @@ void bind_http_open(lua_State *L)
 {
 	script_table_class(L, CLIENT, client_methods, l_client_close);
 	script_table_class(L, REQUEST, request_methods, NULL);
-	script_table_class(L, RESPONSE, response_methods, l_response_gc);
-	luaL_newmetatable(L, HEADERS);
-	lua_pushcfunction(L, l_headers_index);
-	lua_setfield(L, -2, "__index");
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	lua_pop(L, 1);
-	add_methods(L);
+	bind_http_response_open(L);
+	add_missing(L);
 	luaL_getsubtable(L, -1, "http");
 	luaL_setfuncs(L, functions, 0);
 	lua_pop(L, 1);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "lua/bind.h"
-#include "lua/script_pool.h"
+#include "lua/script_protect.h"
 #include "lua/script_table.h"
 
 #define DB "penstock.sqlite"

@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "lua/modules.h"
 #include "lua/script_pool.h"
+#include "lua/script_protect.h"
 #include "lua/script_state.h"
 
 #define STEPS_A_LOOK 4096

@@ -20,7 +20,6 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/digest.h"
@@ -54,12 +53,6 @@ static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t all_gone = PTHREAD_COND_INITIALIZER;
 static unsigned all_threads, all_abandoned;
 static int64_t full_since; /* 0: fewer than SCRIPT_MOST_ABANDONED */
-
-/* Set before threads start. */
-static struct {
-	char **items;
-	size_t count, size;
-} protected_files;
 
 static void *serve_calls(void *ctx);
 static void *watch_time(void *ctx);
@@ -122,29 +115,6 @@ bool script_shutdown(int64_t wait_ms)
 	if (nobody)
 		script_resolvers_stop();
 	return gone;
-}
-
-/* ---- files that a policy must not open ---- */
-
-void script_protect_file(const char *path)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-
-	for (size_t i = 0; i < COUNT(suffixes); i++)
-		*ARRAY_ADD(&protected_files) =
-		    xasprintf("%s%s", path, suffixes[i]);
-}
-
-bool script_is_protected(const struct stat *st)
-{
-	for (size_t i = 0; i < protected_files.count; i++) {
-		struct stat other;
-
-		if (stat(protected_files.items[i], &other) == 0 &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
-			return true;
-	}
-	return false;
 }
 
 /* ---- making and ending a pool ---- */

@@ -17,7 +17,6 @@
 #define LUA_SCRIPT_POOL_H
 
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include "base/heap.h"
 #include "base/list.h"
@@ -85,7 +84,5 @@ bool script_source(struct script_policy *p, const char *path, const char **text,
     size_t *len, struct err *err) MUST_USE;
 /* True the first time that `what` is asked for. */
 bool script_once(struct script_policy *p, const char *what) MUST_USE;
-/* Is it a file that script_protect_file() named? */
-bool script_is_protected(const struct stat *st);
 
 #endif
