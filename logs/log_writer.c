@@ -15,49 +15,28 @@
  */
 #include "logs/log_writer.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/diag.h"
-#include "base/fd.h"
 #include "base/inbox.h"
-#include "base/str.h"
 #include "base/worker.h"
 #include "base/xalloc.h"
 #include "logs/log_segment.h"
 #include "logs/log_template.h"
-#include "policy/template.h"
+#include "logs/logger_set.h"
 
 #define ROUND_BYTES ((size_t)1 << 20)
 #define RETRY_MS 1000
 #define STOP_PATIENCE_MS 5000
-#define BACK_PRESSURE 128000
 #define PROGRESS_MS 5000
-
-struct sink {
-	const char *dir, *suffix;
-	struct log_segment *segment;
-};
-
-struct logger {
-	struct string_list_view meta, headers;
-	const struct template *templates[LOG_TYPE_COUNT]; /* NULL: JSON */
-	const char *filter_event;                         /* NULL: none */
-	int sink[LOG_TYPE_COUNT]; /* index; -1: not wanted */
-};
 
 struct log_writer {
 	struct arena *arena;
 	const char *nodeid;
-	struct logger *loggers;
-	size_t logger_count;
-	struct sink *sinks;
-	size_t sink_count;
-	int64_t back_pressure;
+	struct logger_set set;
 
 	struct inbox *inbox;
 	pthread_t thread;
@@ -90,16 +69,11 @@ struct log_batch {
 
 struct log_batch *log_batch_new(struct log_writer *w)
 {
-	struct log_batch *batch =
-	    xcalloc(1, sizeof *batch + w->sink_count * sizeof batch->texts[0]);
+	struct log_batch *batch = xcalloc(
+	    1, sizeof *batch + w->set.sink_count * sizeof batch->texts[0]);
 
 	batch->writer = w;
 	return batch;
-}
-
-static bool must_ask(const struct logger *logger, enum log_type type)
-{
-	return logger->filter_event && type != LOG_REJECTION;
 }
 
 void log_batch_add(struct log_batch *batch, const struct log_record *record)
@@ -107,11 +81,11 @@ void log_batch_add(struct log_batch *batch, const struct log_record *record)
 	const struct log_writer *w = batch->writer;
 	bool wanted = false;
 
-	for (size_t i = 0; i < w->logger_count; i++) {
-		const struct logger *logger = &w->loggers[i];
+	for (size_t i = 0; i < w->set.logger_count; i++) {
+		const struct logger *logger = &w->set.loggers[i];
 		int sink = logger->sink[record->type];
 
-		if (sink < 0 || must_ask(logger, record->type))
+		if (sink < 0 || logger_must_ask(logger, record->type))
 			continue;
 		log_record_render(record, w->nodeid, logger->meta,
 		    logger->headers, logger->templates[record->type],
@@ -143,30 +117,21 @@ static void tell_waiter(struct log_batch *batch, bool written)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
-/* Number i of those that ask. */
-static const struct logger *asking(const struct log_writer *w, size_t i)
-{
-	for (size_t n = 0; n < w->logger_count; n++)
-		if (w->loggers[n].filter_event && i-- == 0)
-			return &w->loggers[n];
-	return NULL;
-}
-
 size_t log_writer_filters(const struct log_writer *w)
 {
 	size_t count = 0;
 
-	for (size_t n = 0; n < w->logger_count; n++)
-		count += w->loggers[n].filter_event != NULL;
+	for (size_t n = 0; n < w->set.logger_count; n++)
+		count += w->set.loggers[n].filter_event != NULL;
 	return count;
 }
 
 const char *log_writer_filter(
     const struct log_writer *w, size_t i, enum log_type type)
 {
-	const struct logger *logger = asking(w, i);
+	const struct logger *logger = logger_set_asking(&w->set, i);
 
-	if (!logger || logger->sink[type] < 0 || !must_ask(logger, type))
+	if (!logger || logger->sink[type] < 0 || !logger_must_ask(logger, type))
 		return NULL;
 	return logger->filter_event;
 }
@@ -174,7 +139,7 @@ const char *log_writer_filter(
 int log_batch_format(const struct log_batch *batch, size_t i,
     const struct log_record *record, struct buf *out)
 {
-	const struct logger *logger = asking(batch->writer, i);
+	const struct logger *logger = logger_set_asking(&batch->writer->set, i);
 
 	log_record_render(record, batch->writer->nodeid, logger->meta,
 	    logger->headers, logger->templates[record->type], out);
@@ -202,7 +167,7 @@ void log_batch_free(struct log_batch *batch)
 	if (!batch)
 		return;
 	tell_waiter(batch, false);
-	for (size_t i = 0; i < batch->writer->sink_count; i++)
+	for (size_t i = 0; i < batch->writer->set.sink_count; i++)
 		buf_release(&batch->texts[i]);
 	free(batch);
 }
@@ -261,16 +226,6 @@ static struct log_batch *batch_of(struct inbox_item *item)
 
 /* ---- the log thread ---- */
 
-static bool flush_sinks(struct log_writer *w, struct err *err)
-{
-	bool all = true;
-
-	/* A full disk behind one sink does not keep the others from theirs. */
-	for (size_t i = 0; i < w->sink_count; i++)
-		all = log_segment_flush(w->sinks[i].segment, err) && all;
-	return all;
-}
-
 /* Returns at the time of the next try; false: it is time to give up. */
 static bool wait_to_retry(struct log_writer *w, const struct err *why)
 {
@@ -300,7 +255,7 @@ static bool write_round(struct log_writer *w)
 	bool was_failing;
 	struct err err = {0};
 
-	while (!flush_sinks(w, &err)) {
+	while (!logger_set_flush(&w->set, &err)) {
 		if (!wait_to_retry(w, &err))
 			return false;
 	}
@@ -352,35 +307,17 @@ static size_t put_batch(struct log_writer *w, const struct log_batch *batch)
 {
 	size_t bytes = 0;
 
-	for (size_t i = 0; i < w->sink_count; i++) {
+	for (size_t i = 0; i < w->set.sink_count; i++) {
 		const struct buf *text = &batch->texts[i];
 
 		if (text->len)
 			log_segment_put(
-			    w->sinks[i].segment, text->data, text->len);
+			    w->set.sinks[i].segment, text->data, text->len);
 		if (text->len && batch->waiter)
-			log_segment_want_sync(w->sinks[i].segment);
+			log_segment_want_sync(w->set.sinks[i].segment);
 		bytes += text->len;
 	}
 	return bytes;
-}
-
-static int64_t tick(struct log_writer *w)
-{
-	int64_t due = INT64_MAX;
-
-	for (size_t i = 0; i < w->sink_count; i++) {
-		int64_t at;
-
-		log_segment_tick(w->sinks[i].segment);
-		at = log_segment_due(w->sinks[i].segment);
-		if (at < due)
-			due = at;
-	}
-	/* Look every second, so that a test's clock that jumps is seen. */
-	if (due != INT64_MAX && due > clock_now_ms() + 1000)
-		due = clock_now_ms() + 1000;
-	return due;
 }
 
 static void *run(void *ctx)
@@ -391,7 +328,7 @@ static void *run(void *ctx)
 		struct inbox_item *item, *first, **end = &first;
 		size_t bytes = 0;
 
-		item = inbox_take(w->inbox, tick(w));
+		item = inbox_take(w->inbox, logger_set_tick(&w->set));
 		if (!item && inbox_closed(w->inbox))
 			return NULL;
 		if (!item)
@@ -414,112 +351,9 @@ static void *run(void *ctx)
 
 /* ---- start and stop ---- */
 
-static struct string_list_view copy_names(
-    struct arena *arena, struct string_list_view names)
-{
-	const char **items = ARENA_ARRAY(arena, const char *, names.count + 1);
-
-	for (size_t i = 0; i < names.count; i++)
-		items[i] = arena_strdup(arena, names.items[i]);
-	return (struct string_list_view){items, names.count};
-}
-
-static bool directory_ready(const char *dir, const char *role, struct err *err)
-{
-	bool ready = false;
-
-	if (!fd_make_dirs(dir, 0750, err))
-		goto out;
-	if (access(dir, R_OK | W_OK | X_OK) < 0) {
-		(void)err_errno(err, ERR_CONFIG, "%s", dir);
-		goto out;
-	}
-	ready = log_segment_close_leftovers(dir, role, err);
-out:
-	/* At start this is for the operator, whatever errno says. */
-	if (!ready) {
-		(void)err_prefix(err, "log_dir");
-		err->class = ERR_CONFIG;
-	}
-	return ready;
-}
-
-/* The sink of a logger for this directory and suffix; sinks before `from`
- * belong to other loggers, whose files have other settings. */
-static bool sink_for(struct log_writer *w, size_t from,
-    const struct logger_settings *settings, const char *dir, const char *suffix,
-    const char *header, const char *role, int *out, struct err *err)
-{
-	struct sink *sink;
-	struct log_segment_options options;
-
-	for (size_t i = from; i < w->sink_count; i++) {
-		if (str_eq(w->sinks[i].dir, dir) &&
-		    str_eq(w->sinks[i].suffix, suffix)) {
-			*out = (int)i;
-			return true;
-		}
-	}
-	if (!directory_ready(dir, role, err))
-		return false;
-	sink = &w->sinks[w->sink_count];
-	sink->dir = arena_strdup(w->arena, dir);
-	sink->suffix = arena_strdup(w->arena, suffix);
-	options = (struct log_segment_options){
-	    .dir = dir,
-	    .suffix = suffix,
-	    .header = header,
-	    .role = role,
-	    .compression_level = settings->compression_level,
-	    .max_file_size = settings->max_file_size > 0
-				 ? settings->max_file_size
-				 : 1000000000,
-	    .max_duration_ms = settings->max_segment_duration.ms,
-	};
-	sink->segment = log_segment_new(&options);
-	*out = (int)w->sink_count++;
-	return true;
-}
-
-static bool add_logger(struct log_writer *w,
-    const struct logger_settings *settings, const char *role, struct err *err)
-{
-	struct logger *logger = &w->loggers[w->logger_count++];
-	size_t from = w->sink_count;
-
-	logger->meta = copy_names(w->arena, settings->meta);
-	logger->headers = copy_names(w->arena, settings->headers);
-	logger->filter_event = arena_strdup(w->arena, settings->filter_event);
-	if (settings->back_pressure > 0 &&
-	    settings->back_pressure < w->back_pressure)
-		w->back_pressure = settings->back_pressure;
-	for (int type = 0; type < LOG_TYPE_COUNT; type++) {
-		const char *dir = settings->per_record[type].log_dir;
-		const char *suffix = settings->per_record[type].suffix;
-
-		logger->sink[type] = -1;
-		if (settings->per_record[type].template) {
-			logger->templates[type] = template_compile(
-			    settings->per_record[type].template, w->arena, err);
-			if (!logger->templates[type])
-				return false;
-		}
-		if (settings->per_record[type].enabled &&
-		    !sink_for(w, from, settings, dir ? dir : settings->log_dir,
-			suffix ? suffix : "",
-			settings->per_record[type].segment_header, role,
-			&logger->sink[type], err))
-			return false;
-	}
-	return true;
-}
-
 static void release(struct log_writer *w)
 {
-	for (size_t i = 0; i < w->sink_count; i++)
-		log_segment_free(w->sinks[i].segment);
-	free(w->sinks);
-	free(w->loggers);
+	logger_set_release(&w->set);
 	inbox_free(w->inbox);
 	(void)pthread_cond_destroy(&w->changed);
 	(void)pthread_mutex_destroy(&w->lock);
@@ -535,9 +369,6 @@ struct log_writer *log_writer_start(const struct logger_settings *loggers,
 
 	w->arena = arena_new(0);
 	w->nodeid = arena_strdup(w->arena, nodeid);
-	w->loggers = xcalloc(count + 1, sizeof *w->loggers);
-	w->sinks = xcalloc(count * LOG_TYPE_COUNT + 1, sizeof *w->sinks);
-	w->back_pressure = BACK_PRESSURE;
 	w->stop_by = INT64_MAX;
 	w->inbox = inbox_new();
 	(void)pthread_mutex_init(&w->lock, NULL);
@@ -545,11 +376,9 @@ struct log_writer *log_writer_start(const struct logger_settings *loggers,
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	for (size_t i = 0; i < count; i++) {
-		if (!add_logger(w, &loggers[i], role, err)) {
-			release(w);
-			return NULL;
-		}
+	if (!logger_set_open(&w->set, loggers, count, role, w->arena, err)) {
+		release(w);
+		return NULL;
 	}
 	w->thread = worker_thread_start("log", run, w);
 	return w;
@@ -571,7 +400,7 @@ void log_writer_stop(struct log_writer *w)
 
 static bool has_room(const struct log_writer *w)
 {
-	return atomic_load(&w->waiting) <= w->back_pressure;
+	return atomic_load(&w->waiting) <= w->set.back_pressure;
 }
 
 bool log_writer_wait_room(struct log_writer *w, int64_t deadline)

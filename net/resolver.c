@@ -37,6 +37,7 @@
 #include "net/dns_name.h"
 #include "net/dns_zone.h"
 #include "net/resolver_call.h"
+#include "net/resolver_context.h"
 
 #define MOST_ASKED 128
 #define WATCH_MS 1000
@@ -44,7 +45,6 @@
  * about that long itself. */
 #define FAILED_TTL_MS 5000
 #define MOST_TTL_MS (24 * 3600 * INT64_C(1000))
-#define RESOLV_CONF "/etc/resolv.conf"
 
 struct watched {
 	const char *path; /* NULL: not watched */
@@ -54,7 +54,6 @@ struct watched {
 };
 
 struct resolver {
-	struct resolver_options options;
 	char *forwarder, *trust_anchor_file, *hosts_file;
 	struct inbox *inbox;
 	pthread_t thread;
@@ -85,7 +84,7 @@ struct question {
 	bool asked;
 };
 
-/* ---- the context ---- */
+/* ---- the files ---- */
 
 static void watch(struct watched *w)
 {
@@ -112,87 +111,13 @@ static bool watched_changed(struct watched *w)
 	       now.size != w->size;
 }
 
-/* The option's name ends in a colon, as libunbound wants it. */
-static const struct {
-	const char *option, *value;
-	bool forwarder_only;
-} settings[] = {
-    /* resolv.conf often names 127.0.0.53. */
-    {"do-not-query-localhost:", "no"},
-    {"local-zone:", "test. transparent"},
-    /* The order is the server's; who wants another shuffles. */
-    {"rrset-roundrobin:", "no"},
-    {"unblock-lan-zones:", "yes"},
-    {"insecure-lan-zones:", "yes"},
-    {"msg-cache-size:", "8m"},
-    {"rrset-cache-size:", "16m"},
-    {"key-cache-size:", "2m"},
-    {"neg-cache-size:", "1m"},
-    {"cache-max-ttl:", "86400"},
-    /* A server that failed once is asked again soon: there is no other. */
-    {"infra-host-ttl:", "5", true},
-    {"infra-cache-max-rtt:", "2000", true},
-};
-
-static struct ub_ctx *context_new(struct resolver *r, struct err *err)
+static struct ub_ctx *context_new(const struct resolver *r, struct err *err)
 {
-	struct ub_ctx *ub = ub_ctx_create();
-	int rc = 0;
-
-	if (!ub) {
-		err_errno(err, ERR_TEMP, "resolver: cannot make a context");
-		return NULL;
-	}
-	/* libunbound's own words would go to stderr. */
-	(void)ub_ctx_debugout(ub, NULL);
-	for (size_t i = 0; i < COUNT(settings); i++) {
-		if (settings[i].forwarder_only && !r->forwarder)
-			continue;
-		rc = ub_ctx_set_option(
-		    ub, settings[i].option, settings[i].value);
-		if (rc)
-			diag_warn("resolver: option %s %s: %s",
-			    settings[i].option, settings[i].value,
-			    ub_strerror(rc));
-	}
-	if (r->forwarder) {
-		rc = ub_ctx_set_fwd(ub, r->forwarder);
-		if (rc) {
-			err_set(err, ERR_CONFIG, "resolver: forwarder %s: %s",
-			    r->forwarder, ub_strerror(rc));
-			goto fail;
-		}
-	} else {
-		rc = ub_ctx_resolvconf(ub, NULL);
-		/* Then it asks the root servers itself. */
-		if (rc)
-			diag_warn(
-			    "resolver: %s: %s", RESOLV_CONF, ub_strerror(rc));
-	}
-	if (!r->hosts_file || *r->hosts_file) {
-		rc = ub_ctx_hosts(ub, r->hosts_file);
-		if (rc)
-			diag_warn("resolver: %s: %s",
-			    r->hosts_file ? r->hosts_file : "/etc/hosts",
-			    ub_strerror(rc));
-	}
-	if (r->trust_anchor_file) {
-		rc = ub_ctx_add_ta_file(ub, r->trust_anchor_file);
-		if (rc) {
-			err_set(err, ERR_CONFIG, "resolver: %s: %s",
-			    r->trust_anchor_file, ub_strerror(rc));
-			goto fail;
-		}
-	}
-	rc = ub_ctx_async(ub, 1);
-	if (rc) {
-		err_set(err, ERR_TEMP, "resolver: %s", ub_strerror(rc));
-		goto fail;
-	}
-	return ub;
-fail:
-	ub_ctx_delete(ub);
-	return NULL;
+	return resolver_context_new(
+	    &(struct resolver_options){.forwarder = r->forwarder,
+		.trust_anchor_file = r->trust_anchor_file,
+		.hosts_file = r->hosts_file},
+	    err);
 }
 
 /* ---- answering ---- */
@@ -496,9 +421,9 @@ struct resolver *resolver_start(
 	r->hosts_file =
 	    options->hosts_file ? xstrdup(options->hosts_file) : NULL;
 	if (!r->forwarder)
-		r->resolv_conf.path = RESOLV_CONF;
+		r->resolv_conf.path = RESOLVER_RESOLV_CONF;
 	if (!r->hosts_file || *r->hosts_file)
-		r->hosts.path = r->hosts_file ? r->hosts_file : "/etc/hosts";
+		r->hosts.path = r->hosts_file ? r->hosts_file : RESOLVER_HOSTS;
 	watch(&r->resolv_conf);
 	watch(&r->hosts);
 	list_init(&r->waiting);

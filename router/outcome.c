@@ -20,6 +20,7 @@
 #include "policy/retry.h"
 #include "policy/schedule.h"
 #include "router/outcome_batch.h"
+#include "router/outcome_record.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
 #include "router/second_thoughts.h"
@@ -203,79 +204,6 @@ static bool retry(struct outcomes *o, const struct ready_message *rm,
 
 /* ---- records ---- */
 
-static void write_record(struct outcomes *o, enum log_type type,
-    struct ready_message *rm,
-    const struct delivery_recipient *const *recipients, size_t count,
-    const struct smtp_reply *reply, int attempts, const struct attempt *a)
-{
-	const struct session_facts *facts = a->facts;
-	struct arena *arena = outcome_batch_arena(open_batch(o));
-	const char **addresses = ARENA_ARRAY(arena, const char *, count + 1);
-	struct log_record record = {
-	    .type = type,
-	    .id = rm->m.id,
-	    .sender = rm->m.sender.address.email,
-	    .queue = rm->sq->name,
-	    .site = a->site,
-	    .recipients = addresses,
-	    .recipient_count = count,
-	    .size = ready_message_size(rm),
-	    .response = *reply,
-	    .event_ms = clock_unix_ms(),
-	    .created_ms = rm->m.created_ms,
-	    .num_attempts = attempts,
-	    .egress_pool = a->pool,
-	    .egress_source = a->source,
-	    .delivery_protocol = a->protocol,
-	    .reception_protocol = rm->m.reception_protocol,
-	    .provider_name = a->provider_name,
-	    .session_id = a->session_id,
-	};
-	char ip[IP_TEXT];
-	struct meta *meta = NULL;
-
-	for (size_t i = 0; i < count; i++)
-		addresses[i] = recipients[i]->who.address.email;
-	if (!record.provider_name)
-		record.provider_name =
-		    scheduled_queue_config(rm->sq)->provider_name;
-	if (facts && facts->peer_name) {
-		record.peer_name = facts->peer_name;
-		record.peer_addr =
-		    facts->peer_ip.family ? ip_print(ip, &facts->peer_ip) : "";
-		record.tls_cipher = facts->tls_cipher;
-		record.tls_protocol_version = facts->tls_version;
-		record.tls_peer_subject_name = facts->tls_peer_subject;
-	}
-	if (facts && facts->source_address[0])
-		record.source_address = facts->source_address;
-	if (facts && facts->proxy) {
-		record.source_proxy_server = facts->proxy->name;
-		record.source_proxy_protocol =
-		    facts->proxy->kind == PROXY_HAPROXY ? "haproxy" : "socks5";
-	}
-	if (o->r->log_meta && rm->m.meta_json) {
-		meta = meta_parse_json(
-		    rm->m.meta_json, strlen(rm->m.meta_json), NULL);
-		record.meta = meta;
-	}
-	if (o->r->log_headers) {
-		buf_reset(&o->headers);
-		buf_add(&o->headers, rm->m.prefix, rm->m.prefix_len);
-		if (rm->m.inline_content)
-			buf_add(&o->headers, rm->m.inline_content,
-			    (size_t)rm->m.facts.header_size);
-		else
-			buf_add(&o->headers, rm->header, rm->header_len);
-		record.header_block = buf_str(&o->headers);
-		record.header_len = o->headers.len;
-	}
-	outcome_batch_record(open_batch(o), &record,
-	    &(struct record_subject){
-		.rm = rm, .recipients = recipients, .count = count});
-	meta_free(meta);
-}
-
 static const struct outcome_text {
 	enum log_type type;
 	const char *status; /* as Postfix says it */
@@ -336,7 +264,8 @@ static void expire(struct outcomes *o, struct ready_message *rm,
 	    "message expired: its next attempt would be past its lifetime; "
 	    "last reply: %d %.300s",
 	    recipient->reply.code, recipient->reply.text);
-	write_record(o, LOG_EXPIRATION, rm, &alone, 1, reply, attempts,
+	outcome_record(open_batch(o), o->r, &o->headers, LOG_EXPIRATION, rm,
+	    &alone, 1, reply, attempts,
 	    &(struct attempt){.site = attempt->site,
 		.pool = attempt->pool,
 		.source = attempt->source});
@@ -465,7 +394,7 @@ void outcome_report_finally(struct outcomes *o, struct ready_message *rm,
 	for (size_t i = 0; i < count; i++) {
 		if (!take_group(o, recipients, count, i))
 			continue;
-		write_record(o,
+		outcome_record(open_batch(o), o->r, &o->headers,
 		    texts[kind_of(&recipients[i].reply, attempt)].type, rm,
 		    o->members.items, o->members.count, &recipients[i].reply,
 		    info_of(rm, &recipients[i])->attempts, attempt);
@@ -563,35 +492,6 @@ void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
 	settle_waiting(o, rm, VERDICT_DELIVERED);
 }
 
-static void write_move_record(struct outcomes *o, enum log_type type,
-    const struct smtp_reply *reply, const struct ready_message *rm,
-    const struct message *m, const char *queue)
-{
-	struct arena *arena = outcome_batch_arena(open_batch(o));
-	struct log_record record = {
-	    .type = type,
-	    .id = rm->m.id,
-	    .sender = m->sender.address.email,
-	    .queue = queue,
-	    .size = message_size(m),
-	    .response = *reply,
-	    .event_ms = clock_unix_ms(),
-	    .created_ms = rm->m.created_ms,
-	    .num_attempts = type == LOG_DELAYED ? rm->info[0].attempts : 0,
-	    .reception_protocol = rm->m.reception_protocol,
-	    .meta = m->meta,
-	};
-	const char **addresses;
-
-	addresses = ARENA_ARRAY(arena, const char *, m->recipients.count + 1);
-	for (size_t i = 0; i < m->recipients.count; i++)
-		addresses[i] = m->recipients.items[i].address.email;
-	record.recipients = addresses;
-	record.recipient_count = m->recipients.count;
-	outcome_batch_record(
-	    open_batch(o), &record, &(struct record_subject){.message = m});
-}
-
 /* All of rm's recipients, as `move` says; takes move's message. */
 static void move_all(struct outcomes *o, struct ready_message *rm,
     const struct queue_move *move, struct message *m)
@@ -626,8 +526,8 @@ void outcome_move_take(struct outcomes *o, struct ready_message *rm,
 	    .message = m,
 	    .queue = arena_strdup(arena, queue),
 	    .due_at = m->due_at > now ? m->due_at : now};
-	write_move_record(
-	    o, LOG_DEFERRED_INJECTION_REBIND, &reply, rm, m, queue);
+	outcome_record_move(
+	    open_batch(o), LOG_DEFERRED_INJECTION_REBIND, &reply, rm, m, queue);
 	buf_reset(&o->line);
 	buf_addf(&o->line, "%s: rebound from %s to %s", rm->m.id, rm->sq->name,
 	    queue);
@@ -650,7 +550,7 @@ void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
 	    .attempts = rm->info[0].attempts};
 	reply = smtp_reply_make(arena, 400, NULL, "%s: due at %s", why,
 	    clock_rfc3339(text, move->due_at * 1000));
-	write_move_record(o, LOG_DELAYED, &reply, rm, m, queue);
+	outcome_record_move(open_batch(o), LOG_DELAYED, &reply, rm, m, queue);
 	buf_reset(&o->line);
 	buf_addf(&o->line, "%s: delayed: queue=%s due=%s by %s", rm->m.id,
 	    queue, text, why);
