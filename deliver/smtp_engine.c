@@ -19,21 +19,19 @@
  * the final dot the peer may have taken the message, so the retry that we owe
  * the sender can make a duplicate (RFC 1047).
  *
- * See: smtp_transaction.c for the script of a message; RFC 5321, RFC 3207
- *      (STARTTLS), RFC 4954 and 4616 (AUTH PLAIN).
+ * See: smtp_transaction.c for the script of a message, smtp_auth.c for AUTH;
+ *      RFC 5321, RFC 3207 (STARTTLS).
  */
 #include "deliver/smtp_engine.h"
 
 #include "base/arena.h"
 #include "base/array.h"
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/xalloc.h"
 #include "deliver/smtp_engine_private.h"
 
 static smtp_hear_fn hear_banner, hear_ehlo, hear_helo, hear_starttls,
-    hear_auth_plain, hear_auth_login, hear_auth_user, hear_auth_password,
     hear_unasked, hear_quit;
 
 #define LIMIT(name) offsetof(struct egress_path, name)
@@ -51,13 +49,13 @@ static const struct stage {
     [STAGE_HANDSHAKE] = {"TLS handshake", "during the TLS handshake",
 	LIMIT(starttls_timeout), hear_unasked},
     [STAGE_AUTH_PLAIN] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
-	hear_auth_plain},
+	smtp_hear_auth_plain},
     [STAGE_AUTH_LOGIN] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
-	hear_auth_login},
+	smtp_hear_auth_login},
     [STAGE_AUTH_USER] = {"AUTH", "while authenticating", LIMIT(auth_timeout),
-	hear_auth_user},
+	smtp_hear_auth_user},
     [STAGE_AUTH_PASSWORD] = {"AUTH", "while authenticating",
-	LIMIT(auth_timeout), hear_auth_password},
+	LIMIT(auth_timeout), smtp_hear_auth_password},
     [STAGE_READY] = {"ready", "while idle", LIMIT(idle_timeout), hear_unasked},
     [STAGE_RSET] = {"RSET", "while sending RSET", LIMIT(rset_timeout),
 	smtp_hear_rset},
@@ -165,8 +163,7 @@ enum smtp_step smtp_engine_broken(struct smtp_engine *e, const char *why)
 	return smtp_engine_end(e, &reply);
 }
 
-/* A candidate that answers this is no use. */
-static enum smtp_step refused(
+enum smtp_step smtp_engine_refused(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
 	struct buf line = BUF_INIT;
@@ -181,7 +178,7 @@ static enum smtp_step refused(
 	return smtp_engine_end(e, &why);
 }
 
-static enum smtp_step unfit(struct smtp_engine *e, const char *why)
+enum smtp_step smtp_engine_unfit(struct smtp_engine *e, const char *why)
 {
 	struct smtp_reply reply =
 	    smtp_reply_make(e->greeting, 400, NULL, "%s", why);
@@ -206,127 +203,6 @@ static void greet(struct smtp_engine *e, enum smtp_stage stage)
 	smtp_engine_say(e, "\r\n");
 }
 
-/* ---- AUTH ---- */
-
-/* The certificate was held against the peer's name, or its TLSA records. */
-static bool is_verified(const struct smtp_engine *e)
-{
-	return e->terms.tls == TLS_OPPORTUNISTIC ||
-	       e->terms.tls == TLS_REQUIRED;
-}
-
-static void say_base64(
-    struct smtp_engine *e, const char *before, const void *data, size_t len)
-{
-	buf_addstr(e->out, before);
-	base64_encode(e->out, data, len);
-	smtp_engine_say(e, "\r\n");
-}
-
-static void say_plain(struct smtp_engine *e)
-{
-	const char *password = e->terms.password ? e->terms.password : "";
-	struct buf token = BUF_INIT;
-
-	buf_addch(&token, '\0');
-	buf_addstr(&token, e->terms.username);
-	buf_addch(&token, '\0');
-	buf_addstr(&token, password);
-	say_base64(e, "AUTH PLAIN ", token.data, token.len);
-	buf_release(&token);
-}
-
-static enum smtp_step authenticated(struct smtp_engine *e)
-{
-	smtp_engine_enter(e, STAGE_READY);
-	return STEP_READY;
-}
-
-/* Before the first message, when the path has a user (policy language, 12.5).
- * A peer that names no mechanism at all is offered PLAIN: the operator knows
- * that it has one. */
-static enum smtp_step authenticate(struct smtp_engine *e)
-{
-	unsigned has = e->can.has;
-
-	if (!e->terms.username)
-		return authenticated(e);
-	if (!e->tls_up && !e->path->allow_smtp_auth_plain_without_tls)
-		return unfit(e,
-		    "AUTH is configured, but the connection has no TLS "
-		    "(allow_smtp_auth_plain_without_tls)");
-	if (e->tls_up && !is_verified(e) &&
-	    !e->path->allow_smtp_auth_plain_without_valid_certificate)
-		return unfit(e,
-		    "AUTH is configured, but the certificate is not verified "
-		    "(allow_smtp_auth_plain_without_valid_certificate)");
-	if ((has & SMTP_AUTH_PLAIN) || !(has & SMTP_AUTH)) {
-		smtp_engine_enter(e, STAGE_AUTH_PLAIN);
-		say_plain(e);
-		return STEP_WAIT;
-	}
-	if (!(has & SMTP_AUTH_LOGIN))
-		return unfit(e,
-		    "AUTH is configured, but the host offers neither PLAIN nor "
-		    "LOGIN");
-	smtp_engine_enter(e, STAGE_AUTH_LOGIN);
-	smtp_engine_say(e, "AUTH LOGIN\r\n");
-	return STEP_WAIT;
-}
-
-/* What it said goes to logs, so a peer must not put our password there. */
-static enum smtp_step auth_refused(
-    struct smtp_engine *e, const struct smtp_reply *reply)
-{
-	struct smtp_reply masked = *reply;
-	const char *password = e->terms.password ? e->terms.password : "";
-	struct buf encoded = BUF_INIT;
-
-	base64_encode(&encoded, password, strlen(password));
-	if (*password && (strstr(reply->text, password) ||
-			     strstr(reply->text, buf_str(&encoded))))
-		masked.text = "(the answer repeats the password)";
-	/* The end of PLAIN's token depends on what stands before it. */
-	if (*password && reply->code / 100 == 3)
-		masked.text = "(a challenge that we have no answer to)";
-	buf_release(&encoded);
-	return refused(e, &masked);
-}
-
-static enum smtp_step hear_auth_plain(
-    struct smtp_engine *e, const struct smtp_reply *reply)
-{
-	return reply->code == 235 ? authenticated(e) : auth_refused(e, reply);
-}
-
-static enum smtp_step hear_auth_login(
-    struct smtp_engine *e, const struct smtp_reply *reply)
-{
-	if (reply->code != 334)
-		return auth_refused(e, reply);
-	smtp_engine_enter(e, STAGE_AUTH_USER);
-	say_base64(e, "", e->terms.username, strlen(e->terms.username));
-	return STEP_WAIT;
-}
-
-static enum smtp_step hear_auth_user(
-    struct smtp_engine *e, const struct smtp_reply *reply)
-{
-	const char *password = e->terms.password ? e->terms.password : "";
-
-	if (reply->code != 334)
-		return auth_refused(e, reply);
-	smtp_engine_enter(e, STAGE_AUTH_PASSWORD);
-	say_base64(e, "", password, strlen(password));
-	return STEP_WAIT;
-}
-
-static enum smtp_step hear_auth_password(
-    struct smtp_engine *e, const struct smtp_reply *reply)
-{
-	return reply->code == 235 ? authenticated(e) : auth_refused(e, reply);
-}
-
 /* ---- TLS ---- */
 
 static bool tls_required(const struct smtp_engine *e)
@@ -339,7 +215,7 @@ static bool tls_required(const struct smtp_engine *e)
 static enum smtp_step greeted(struct smtp_engine *e)
 {
 	if (e->tls_up || e->tls_given_up || e->terms.tls == TLS_DISABLED)
-		return authenticate(e);
+		return smtp_authenticate(e);
 	if (e->can.has & SMTP_STARTTLS) {
 		smtp_engine_enter(e, STAGE_STARTTLS);
 		smtp_engine_say(e, "STARTTLS\r\n");
@@ -347,9 +223,10 @@ static enum smtp_step greeted(struct smtp_engine *e)
 	}
 	if (tls_required(e)) {
 		e->tls_failed = true;
-		return unfit(e, "TLS is required, STARTTLS is not offered");
+		return smtp_engine_unfit(
+		    e, "TLS is required, STARTTLS is not offered");
 	}
-	return authenticate(e);
+	return smtp_authenticate(e);
 }
 
 /* The greeting may be 421: the host is full, others may not be.  RFC 5321, 3.8.
@@ -358,7 +235,7 @@ static enum smtp_step hear_banner(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
 	if (reply->code != 220)
-		return refused(e, reply);
+		return smtp_engine_refused(e, reply);
 	greet(e, STAGE_EHLO);
 	return STEP_WAIT;
 }
@@ -375,13 +252,14 @@ static enum smtp_step hear_ehlo(
 		greet(e, STAGE_HELO);
 		return STEP_WAIT;
 	}
-	return refused(e, reply);
+	return smtp_engine_refused(e, reply);
 }
 
 static enum smtp_step hear_helo(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
-	return smtp_reply_ok(reply) ? greeted(e) : refused(e, reply);
+	return smtp_reply_ok(reply) ? greeted(e)
+				    : smtp_engine_refused(e, reply);
 }
 
 static enum smtp_step hear_starttls(
@@ -399,7 +277,7 @@ static enum smtp_step hear_starttls(
 	}
 	/* 421 is about the host, not about TLS. */
 	e->tls_failed = reply->code != 421;
-	return refused(e, reply);
+	return smtp_engine_refused(e, reply);
 }
 
 enum smtp_step smtp_engine_tls(struct smtp_engine *e, const char *why)

@@ -1,8 +1,8 @@
 /*
- * smtp_engine_private.h - what smtp_engine.c and smtp_transaction.c share
+ * smtp_engine_private.h - what the three files of the engine share
  *
- * The engine is one noun in two files: smtp_engine.c has the stages, the
- * greeting and the ends, smtp_transaction.c the script of one message.
+ * smtp_engine.c has the stages, the greeting and the ends; smtp_auth.c what is
+ * said for a path with a user; smtp_transaction.c the script of one message.
  */
 #ifndef DELIVER_SMTP_ENGINE_PRIVATE_H
 #define DELIVER_SMTP_ENGINE_PRIVATE_H
@@ -79,8 +79,18 @@ enum smtp_step smtp_engine_end(
     struct smtp_engine *e, const struct smtp_reply *reply);
 /* It is over because of the connection: 400. */
 enum smtp_step smtp_engine_broken(struct smtp_engine *e, const char *why);
+/* While greeting: a candidate that answers this is no use. */
+enum smtp_step smtp_engine_refused(
+    struct smtp_engine *e, const struct smtp_reply *reply);
+/* While greeting: by what it can, or cannot, it is no use. */
+enum smtp_step smtp_engine_unfit(struct smtp_engine *e, const char *why);
 /* Appends a line (with its end) that the peer will answer. */
 void smtp_engine_say(struct smtp_engine *e, const char *line);
+
+/* smtp_auth.c: greeted, and in TLS if need be.  No user: STEP_READY. */
+enum smtp_step smtp_authenticate(struct smtp_engine *e);
+smtp_hear_fn smtp_hear_auth_plain, smtp_hear_auth_login, smtp_hear_auth_user,
+    smtp_hear_auth_password;
 
 /* smtp_transaction.c */
 smtp_hear_fn smtp_hear_rset, smtp_hear_mail, smtp_hear_rcpt, smtp_hear_data,

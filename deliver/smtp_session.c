@@ -9,11 +9,9 @@
  * is something to wait for.  Nothing is freed and closed() is not called inside
  * a callback of the wire: finish() schedules that.
  *
- * While the reply to a final dot is awaited the next job is fetched, so that
- * its first flight leaves in the same turn of the loop that the reply arrives
- * in, even before done() is called for the one before.
- *
  * One timer, set lazily: a deadline that moves away is noticed when it fires.
+ *
+ * See: smtp_jobs.c for the messages that go over the connection.
  */
 #include <event2/event.h>
 #include <inttypes.h>
@@ -24,49 +22,7 @@
 #include "base/fault.h"
 #include "base/str.h"
 #include "base/xalloc.h"
-#include "deliver/deliver.h"
-#include "deliver/smtp_content.h"
-#include "deliver/smtp_engine.h"
-#include "deliver/smtp_route.h"
-#include "deliver/smtp_wire.h"
-
-/* A message on this connection. */
-struct work {
-	struct delivery_job *job; /* NULL: none */
-	struct arena *texts;      /* ours, when the job brings no arena */
-};
-
-struct smtp_session {
-	struct event_base *base;
-	const struct delivery_plan *plan;
-	const struct session_owner_ops *ops;
-	void *owner;
-	struct smtp_wire *wire;
-	struct smtp_engine *engine;
-	struct event *timer, *kick;
-	int64_t timer_at; /* 0: not set */
-
-	struct smtp_route route;
-	int64_t connect_deadline; /* 0: connected, the engine has its own */
-	struct session_facts facts;
-	struct tls_facts tls;
-	bool greeted;       /* some candidate was ready once */
-	bool made_progress; /* on this connection a job ended well */
-	bool hurt;          /* and one did not, because of the connection */
-	bool reached;       /* the host was, and not only a proxy before it */
-
-	struct work now;
-	struct delivery_job *ahead; /* fetched early, not begun */
-	int64_t deliveries;         /* begun on this connection */
-	bool idle, woken, quitting;
-
-	struct smtp_content content;
-	bool stop, abort; /* orders of the owner */
-	bool ended;
-	enum session_end end;
-	struct smtp_reply end_reply;
-	struct arena *end_texts;
-};
+#include "deliver/smtp_session_private.h"
 
 static void run(struct smtp_session *s, enum smtp_step step);
 
@@ -179,115 +135,7 @@ static void candidate_failed(struct smtp_session *s, const char *why)
 	try_candidates(s);
 }
 
-/* ---- work ---- */
-
-static bool may_go_on(const struct smtp_session *s)
-{
-	return !s->stop && !s->abort &&
-	       s->deliveries < s->plan->path->max_deliveries_per_connection;
-}
-
-static void fetch_ahead(struct smtp_session *s)
-{
-	if (!s->ahead && may_go_on(s))
-		s->ahead = s->ops->next(s->owner, true);
-}
-
-static enum smtp_step begin(struct smtp_session *s, struct delivery_job *job)
-{
-	enum smtp_step step;
-
-	s->now.job = job;
-	s->now.texts = job->arena ? NULL : arena_new(0);
-	s->idle = false;
-	step = smtp_engine_begin(
-	    s->engine, job, job->arena ? job->arena : s->now.texts);
-	/* What was refused here did not burden the peer. */
-	if (step != STEP_DONE)
-		s->deliveries++;
-	return step;
-}
-
-/* READY: the next message, or QUIT, or idle. */
-static enum smtp_step ask_next(struct smtp_session *s)
-{
-	struct delivery_job *job = s->ahead;
-
-	if (!may_go_on(s)) {
-		s->quitting = true;
-		smtp_engine_quit(s->engine);
-		return STEP_WAIT;
-	}
-	s->ahead = NULL;
-	s->woken = false;
-	if (!job)
-		job = s->ops->next(s->owner, false);
-	if (job)
-		return begin(s, job);
-	s->idle = true;
-	return STEP_WAIT;
-}
-
-static void report(struct smtp_session *s, struct work *work)
-{
-	s->ops->done(s->owner, work->job, &s->facts);
-	arena_unref(work->texts);
-	*work = (struct work){0};
-}
-
-/* try_next_host_on_transport_error: the message is not failed while there is
- * another host to try it on. */
-static bool may_try_elsewhere(const struct smtp_session *s)
-{
-	return s->plan->path->try_next_host_on_transport_error &&
-	       smtp_engine_cut_short(s->engine) && !s->abort && !s->stop &&
-	       s->route.at < s->plan->count;
-}
-
-/* Recipients that were refused before keep their reply. */
-static void take_back_failures(struct delivery_job *job)
-{
-	for (size_t i = 0; i < job->count; i++) {
-		struct delivery_recipient *r = &job->recipients[i];
-		bool is_ours = r->reply.code == 400 ||
-			       (r->reply.code == 421 && !r->reply.command);
-
-		if (!is_ours)
-			continue;
-		r->reply = (struct smtp_reply){0};
-		r->retry_at_once = true;
-	}
-}
-
-/* The job under way has its replies.  `more`: the peer has said more than that,
- * which is heard first. */
-static enum smtp_step job_done(struct smtp_session *s, bool more)
-{
-	struct work work = s->now;
-	enum smtp_step step = STEP_WAIT;
-
-	s->now = (struct work){0};
-	smtp_content_stop(&s->content);
-	if (!smtp_engine_usable(s->engine)) {
-		s->hurt = true;
-		if (may_try_elsewhere(s))
-			take_back_failures(work.job);
-		report(s, &work);
-		return STEP_CLOSED;
-	}
-	s->made_progress = true;
-	if (s->ahead && !more && may_go_on(s)) {
-		struct delivery_job *job = s->ahead;
-
-		s->ahead = NULL;
-		step = begin(s, job);
-		smtp_wire_flush(s->wire);
-		report(s, &work);
-		return step;
-	}
-	report(s, &work);
-	return STEP_READY;
-}
+/* ---- a connection that ends ---- */
 
 /* The peer is gone or of no use, after the greeting. */
 static void connection_over(struct smtp_session *s)
@@ -324,7 +172,7 @@ static enum smtp_step content_over(struct smtp_session *s)
 	smtp_wire_flush(s->wire);
 	if (FAULT_POINT("router.after-final-dot"))
 		return smtp_engine_lost(s->engine, "a fault was injected");
-	fetch_ahead(s);
+	smtp_jobs_fetch_ahead(s);
 	return step;
 }
 
@@ -428,11 +276,11 @@ static enum smtp_step do_step(struct smtp_session *s, enum smtp_step step)
 		/* It goes on in clear; the owner may want to know. */
 		if (smtp_engine_tls_failed(s->engine) && !s->deliveries)
 			(void)s->ops->tls_failed(s->owner);
-		return ask_next(s);
+		return smtp_jobs_next(s);
 	case STEP_CONTENT:
 		return send_content(s);
 	case STEP_DONE:
-		return job_done(s, false);
+		return smtp_jobs_done(s, false);
 	case STEP_FAILED:
 		greeting_failed(s);
 		break;
@@ -505,7 +353,7 @@ static void on_bytes(void *ctx, const char *data, size_t len)
 			len = 0;
 		}
 		if (step == STEP_DONE && len)
-			step = job_done(s, true);
+			step = smtp_jobs_done(s, true);
 		if (step == STEP_READY || step == STEP_CONTENT) {
 			pending = step;
 			step = STEP_WAIT;
@@ -605,7 +453,7 @@ static void obey_abort(struct smtp_session *s)
 
 	if (s->now.job) {
 		(void)smtp_engine_lost(s->engine, "given up");
-		(void)job_done(s, false);
+		(void)smtp_jobs_done(s, false);
 	}
 	finish(s, SESSION_DONE, &reply);
 }
@@ -626,7 +474,7 @@ static void on_kick(evutil_socket_t fd, short what, void *ctx)
 		else if (!s->route.at)
 			try_candidates(s);
 	} else if (s->idle && (s->stop || s->woken)) {
-		run(s, ask_next(s));
+		run(s, smtp_jobs_next(s));
 	}
 }
 
