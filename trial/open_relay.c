@@ -18,12 +18,12 @@
 #include "trial/client.h"
 #include "trial/outsider.h"
 #include "trial/runner.h"
+#include "trial/servers.h"
 
 #define SENDERS_EACH 3
 #define RECIPIENTS_EACH 8
 #define MOST_SHOWN 10
 #define MOST_FOUND 100 /* then it is clear */
-#define MOST_SERVERS 12
 
 struct search {
 	const struct open_relay_options *o;
@@ -403,54 +403,6 @@ static void make_identities(struct search *s)
 
 /* ---- what the policy knows ---- */
 
-static void add_server(struct search *s, const char *text)
-{
-	if (s->servers.count < MOST_SERVERS)
-		words_add(s->harvest.arena, &s->servers, text);
-}
-
-/* Addresses that the policy has a block for are perhaps ours. */
-static void add_via(struct search *s, const struct value *via, unsigned port)
-{
-	char text[ENDPOINT_TEXT];
-	struct cidr block;
-	struct err err;
-
-	if (!via || via->type != VALUE_MAP)
-		return;
-	VALUE_EACH (entry, via)
-		if (cidr_parse(entry->key, &block, &err) && block.ip.family)
-			add_server(
-			    s, ip_port_print(text, &block.ip, (int)port));
-}
-
-static void find_servers(struct search *s)
-{
-	const struct policy_setup *setup =
-	    script_policy_setup(s->world->service.policy);
-	char text[ENDPOINT_TEXT];
-
-	for (size_t i = 0; i < setup->listener_count; i++) {
-		const struct listener *l = setup->listeners[i];
-		struct ip_addr ip;
-		uint16_t port;
-
-		if (!listener_listen_parse(l->listen, &ip, &port))
-			continue;
-		if (ip_is_any(&ip))
-			(void)ip_parse(ip.family == AF_INET6 ? "2001:db8:25::25"
-							     : "198.51.100.25",
-			    &ip);
-		add_server(s, ip_port_print(text, &ip, port));
-		add_via(s, l->via, port);
-		for (size_t j = 0; j < l->relay_hosts.count; j++)
-			harvest_add_block(
-			    &s->harvest, &l->relay_hosts.items[j]);
-	}
-	if (s->servers.count == 0)
-		add_server(s, "198.51.100.25:25");
-}
-
 static bool flag_of(const struct value *map, const char *key)
 {
 	const struct value *v = value_get(map, key);
@@ -554,7 +506,8 @@ static bool prepare(struct search *s, struct err *err)
 	s->dice.state = s->o->seed;
 	s->out.arena = s->harvest.arena;
 	s->out.dice = &s->dice;
-	find_servers(s);
+	servers_find(&s->servers, &s->harvest,
+	    script_policy_setup(s->world->service.policy));
 	outsiders_trust(&s->out, &s->harvest.blocks);
 	if (!add_trusted(s, err))
 		return false;

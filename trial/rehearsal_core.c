@@ -14,73 +14,16 @@
 #include "base/str.h"
 #include "milter/milter_session.h"
 #include "trial/rehearsal_private.h"
+#include "trial/rehearsal_routing.h"
+#include "trial/rehearsal_value.h"
 
 #define MOST_LOG (8 << 20)
 
-static struct rehearsal *self(lua_State *L)
-{
-	return *(struct rehearsal **)lua_getextraspace(L);
-}
-
-/* Without a position: prelude.lua finds the script's line. */
-static NORETURN void raise_text(lua_State *L, const char *text)
-{
-	lua_pushstring(L, text);
-	(void)lua_error(L);
-	abort();
-}
-
-static NORETURN void raise(lua_State *L, const struct err *err)
-{
-	raise_text(L, err->text);
-}
-
-static void push_value(lua_State *L, const struct value *v)
-{
-	luaL_checkstack(L, 4, "a value is nested too deep");
-	switch (v->type) {
-	case VALUE_NIL:
-		lua_pushnil(L);
-		break;
-	case VALUE_BOOL:
-		lua_pushboolean(L, v->b);
-		break;
-	case VALUE_INT:
-		lua_pushinteger(L, v->i);
-		break;
-	case VALUE_NUMBER:
-		lua_pushnumber(L, v->n);
-		break;
-	case VALUE_STRING:
-		lua_pushlstring(L, v->s, v->len);
-		break;
-	case VALUE_LIST:
-		lua_createtable(L, (int)v->count, 0);
-		for (size_t i = 0; i < v->count; i++) {
-			push_value(L, &v->items[i]);
-			lua_rawseti(L, -2, (lua_Integer)i + 1);
-		}
-		break;
-	case VALUE_MAP:
-		lua_createtable(L, 0, (int)v->count);
-		VALUE_EACH (entry, v) {
-			push_value(L, &entry->value);
-			lua_setfield(L, -2, entry->key);
-		}
-		break;
-	}
-}
-
-static const char *keep_text(lua_State *L, int index)
-{
-	return arena_strdup(self(L)->arena, luaL_optstring(L, index, NULL));
-}
-
 /* ---- the world ---- */
 
-static struct world *world_of(lua_State *L)
+struct world *rehearsal_world(lua_State *L)
 {
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	struct world_options options = {
 	    .policy = r->policy,
 	    .dir = r->settings.dir,
@@ -91,18 +34,19 @@ static struct world *world_of(lua_State *L)
 	if (r->world)
 		return r->world;
 	if (!r->policy)
-		raise_text(L, "no policy: name one with t.policy or --policy");
+		rehearsal_raise_text(
+		    L, "no policy: name one with t.policy or --policy");
 	if (!world_start(&r->world, &options, &err)) {
 		r->policy_error = arena_strdup(r->arena, err.text);
-		raise(L, &err);
+		rehearsal_raise(L, &err);
 	}
 	return r->world;
 }
 
 static void check_not_started(lua_State *L, const char *what)
 {
-	if (self(L)->world)
-		raise_text(L,
+	if (rehearsal_self(L)->world)
+		rehearsal_raise_text(L,
 		    lua_pushfstring(L,
 			"%s comes too late: the policy of this test is loaded "
 			"already",
@@ -112,13 +56,13 @@ static void check_not_started(lua_State *L, const char *what)
 static int l_set_policy(lua_State *L)
 {
 	check_not_started(L, "t.policy");
-	self(L)->policy = keep_text(L, 1);
+	rehearsal_self(L)->policy = rehearsal_keep_text(L, 1);
 	return 0;
 }
 
 static const char *write_policy(lua_State *L, const char *name)
 {
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	const char *path =
 	    arena_printf(r->arena, "%s/%s", r->settings.dir, name);
 	size_t len;
@@ -129,27 +73,28 @@ static const char *write_policy(lua_State *L, const char *name)
 	if (file && fclose(file) != 0)
 		ok = false;
 	if (!ok)
-		raise_text(L, lua_pushfstring(L, "cannot write %s", path));
+		rehearsal_raise_text(
+		    L, lua_pushfstring(L, "cannot write %s", path));
 	return path;
 }
 
 static int l_set_policy_text(lua_State *L)
 {
 	check_not_started(L, "t.policy_text");
-	self(L)->policy = write_policy(L, "policy.lua");
+	rehearsal_self(L)->policy = write_policy(L, "policy.lua");
 	return 0;
 }
 
 static int l_set_zone(lua_State *L)
 {
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	struct dns_zone *zone = dns_zone_new();
 	struct err err = {0};
 
 	if (!dns_zone_add_text(zone, luaL_checkstring(L, 1), &err)) {
 		dns_zone_unref(zone);
 		(void)err_prefix(&err, "t.zone");
-		raise(L, &err);
+		rehearsal_raise(L, &err);
 	}
 	dns_zone_unref(r->zone);
 	r->zone = zone;
@@ -177,7 +122,7 @@ static int check_policy(lua_State *L, const char *path)
 
 static int l_check(lua_State *L)
 {
-	return check_policy(L, keep_text(L, 1));
+	return check_policy(L, rehearsal_keep_text(L, 1));
 }
 
 static int l_check_text(lua_State *L)
@@ -189,37 +134,21 @@ static int l_check_text(lua_State *L)
 
 static struct client *client_at(lua_State *L, int index)
 {
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	lua_Integer n = luaL_checkinteger(L, index);
 
 	if (n < 1 || (size_t)n > r->client_count || !r->clients[n - 1])
-		raise_text(L, "the connection is closed");
+		rehearsal_raise_text(L, "the connection is closed");
 	return r->clients[n - 1];
-}
-
-static const char *text_field(lua_State *L, int index, const char *key)
-{
-	const char *text = NULL;
-
-	lua_getfield(L, index, key);
-	if (!lua_isnil(L, -1)) {
-		if (!lua_isstring(L, -1))
-			raise_text(L,
-			    lua_pushfstring(L, "%s: expected a text, got a %s",
-				key, luaL_typename(L, -1)));
-		text = arena_strdup(self(L)->arena, lua_tostring(L, -1));
-	}
-	lua_pop(L, 1);
-	return text;
 }
 
 static struct client_tls tls_at(lua_State *L, int index)
 {
 	return (struct client_tls){
-	    .version = text_field(L, index, "version"),
-	    .cipher = text_field(L, index, "cipher"),
-	    .subject = text_field(L, index, "subject"),
-	    .verify = text_field(L, index, "verify"),
+	    .version = rehearsal_text_field(L, index, "version"),
+	    .cipher = rehearsal_text_field(L, index, "cipher"),
+	    .subject = rehearsal_text_field(L, index, "subject"),
+	    .verify = rehearsal_text_field(L, index, "verify"),
 	};
 }
 
@@ -236,7 +165,7 @@ static bool flag(lua_State *L, int index, const char *key)
 /* A list of texts, ended with NULL. */
 static const char *const *texts_at(lua_State *L, int index)
 {
-	struct arena *arena = self(L)->arena;
+	struct arena *arena = rehearsal_self(L)->arena;
 	size_t n = lua_rawlen(L, index);
 	const char **out = ARENA_ARRAY(arena, const char *, n + 1);
 
@@ -256,25 +185,26 @@ static uint16_t port_field(lua_State *L, int index)
 	lua_getfield(L, index, "port");
 	port = lua_tointegerx(L, -1, &ok);
 	if (!ok || port < 0 || port > 65535)
-		raise_text(L, "port: expected a number from 0 to 65535");
+		rehearsal_raise_text(
+		    L, "port: expected a number from 0 to 65535");
 	lua_pop(L, 1);
 	return (uint16_t)port;
 }
 
 static int l_connect(lua_State *L)
 {
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	struct client_facts facts = {
-	    .ip = text_field(L, 1, "ip"),
+	    .ip = rehearsal_text_field(L, 1, "ip"),
 	    .port = port_field(L, 1),
-	    .name = text_field(L, 1, "name"),
-	    .server = text_field(L, 1, "server"),
-	    .auth = text_field(L, 1, "auth"),
-	    .authz = text_field(L, 1, "authz"),
+	    .name = rehearsal_text_field(L, 1, "name"),
+	    .server = rehearsal_text_field(L, 1, "server"),
+	    .auth = rehearsal_text_field(L, 1, "auth"),
+	    .authz = rehearsal_text_field(L, 1, "authz"),
 	    .is_sendmail = flag(L, 1, "sendmail"),
 	    .is_local_submission = flag(L, 1, "local_submission"),
 	};
-	struct world *world = world_of(L);
+	struct world *world = rehearsal_world(L);
 	struct err err = {0};
 
 	lua_getfield(L, 1, "macros");
@@ -283,9 +213,10 @@ static int l_connect(lua_State *L)
 	if (lua_istable(L, -1))
 		facts.tls = tls_at(L, lua_gettop(L));
 	if (r->client_count == sizeof r->clients / sizeof r->clients[0])
-		raise_text(L, "a test can open 1024 connections, no more");
+		rehearsal_raise_text(
+		    L, "a test can open 1024 connections, no more");
 	if (!client_connect(&r->clients[r->client_count], world, &facts, &err))
-		raise(L, &err);
+		rehearsal_raise(L, &err);
 	lua_pushinteger(L, (lua_Integer)++r->client_count);
 	return 1;
 }
@@ -294,15 +225,9 @@ static int l_close(lua_State *L)
 {
 	struct client *c = client_at(L, 1);
 
-	self(L)->clients[lua_tointeger(L, 1) - 1] = NULL;
+	rehearsal_self(L)->clients[lua_tointeger(L, 1) - 1] = NULL;
 	client_free(c);
 	return 0;
-}
-
-static void set_text(lua_State *L, const char *key, const char *text)
-{
-	lua_pushstring(L, text);
-	lua_setfield(L, -2, key);
 }
 
 static int push_reply(lua_State *L, const struct client_reply *reply)
@@ -317,10 +242,10 @@ static int push_reply(lua_State *L, const struct client_reply *reply)
 	lua_pushinteger(L, reply->code);
 	lua_setfield(L, -2, "code");
 	if (*reply->enhanced)
-		set_text(L, "enhanced", reply->enhanced);
-	set_text(L, "text", reply->text);
-	set_text(L, "owner", owners[reply->owner]);
-	set_text(L, "rule", reply->rule);
+		rehearsal_set_text(L, "enhanced", reply->enhanced);
+	rehearsal_set_text(L, "text", reply->text);
+	rehearsal_set_text(L, "owner", owners[reply->owner]);
+	rehearsal_set_text(L, "rule", reply->rule);
 	lua_pushboolean(L, reply->by_mta);
 	lua_setfield(L, -2, "by_mta");
 	lua_pushboolean(L, reply->is_discarded);
@@ -388,7 +313,7 @@ static int l_meta(lua_State *L)
 
 	lua_newtable(L);
 	while (meta_each(s->meta, &pos, &name, &v)) {
-		push_value(L, v);
+		rehearsal_push_value(L, v);
 		lua_setfield(L, -2, name);
 	}
 	return 1;
@@ -396,9 +321,10 @@ static int l_meta(lua_State *L)
 
 static int l_params(lua_State *L)
 {
-	struct value all = client_parameters(client_at(L, 1), self(L)->arena);
+	struct value all =
+	    client_parameters(client_at(L, 1), rehearsal_self(L)->arena);
 
-	push_value(L, &all);
+	rehearsal_push_value(L, &all);
 	return 1;
 }
 
@@ -409,7 +335,7 @@ static int l_domain(lua_State *L)
 
 	if (client_listener_domain(
 		client_at(L, 1), luaL_checkstring(L, 2), &v, &reply)) {
-		push_value(L, &v);
+		rehearsal_push_value(L, &v);
 		return 1;
 	}
 	lua_pushnil(L);
@@ -425,15 +351,15 @@ static void push_stored(lua_State *L, const struct stored *m)
 	int64_t due_in = m->due_at - clock_unix();
 
 	lua_newtable(L);
-	set_text(L, "id", m->id);
-	set_text(L, "sender", m->sender);
-	set_text(L, "queue", m->queue);
-	set_text(L, "rule", m->admitted_by);
+	rehearsal_set_text(L, "id", m->id);
+	rehearsal_set_text(L, "sender", m->sender);
+	rehearsal_set_text(L, "queue", m->queue);
+	rehearsal_set_text(L, "rule", m->admitted_by);
 	lua_pushlstring(L, m->data, m->len);
 	lua_setfield(L, -2, "data");
 	lua_pushinteger(L, due_in > 0 ? due_in : 0);
 	lua_setfield(L, -2, "due_in");
-	push_value(L, &m->meta);
+	rehearsal_push_value(L, &m->meta);
 	lua_setfield(L, -2, "meta");
 	lua_createtable(L, (int)m->recipient_count, 0);
 	for (size_t i = 0; i < m->recipient_count; i++) {
@@ -445,13 +371,13 @@ static void push_stored(lua_State *L, const struct stored *m)
 
 static int l_stored(lua_State *L)
 {
-	struct world *world = world_of(L);
+	struct world *world = rehearsal_world(L);
 	struct stored *all;
 	struct err err = {0};
 	size_t count;
 
-	if (!world_stored(world, self(L)->arena, &all, &count, &err))
-		raise(L, &err);
+	if (!world_stored(world, rehearsal_self(L)->arena, &all, &count, &err))
+		rehearsal_raise(L, &err);
 	lua_createtable(L, (int)count, 0);
 	for (size_t i = 0; i < count; i++) {
 		push_stored(L, &all[i]);
@@ -465,8 +391,8 @@ static int l_stored_count(lua_State *L)
 	struct err err = {0};
 	size_t count;
 
-	if (!world_stored_count(world_of(L), &count, &err))
-		raise(L, &err);
+	if (!world_stored_count(rehearsal_world(L), &count, &err))
+		rehearsal_raise(L, &err);
 	lua_pushinteger(L, (lua_Integer)count);
 	return 1;
 }
@@ -476,9 +402,10 @@ static int l_records(lua_State *L)
 	struct err err = {0};
 	struct value all;
 
-	if (!world_records(world_of(L), self(L)->arena, &all, &err))
-		raise(L, &err);
-	push_value(L, &all);
+	if (!world_records(
+		rehearsal_world(L), rehearsal_self(L)->arena, &all, &err))
+		rehearsal_raise(L, &err);
+	rehearsal_push_value(L, &all);
 	return 1;
 }
 
@@ -486,7 +413,7 @@ static int l_records(lua_State *L)
 static int l_log(lua_State *L)
 {
 	static const char prefix[] = "penstock: ";
-	struct rehearsal *r = self(L);
+	struct rehearsal *r = rehearsal_self(L);
 	struct err err = {0};
 	size_t len = 0, n = 0;
 	char *text = r->settings.log
@@ -514,165 +441,6 @@ static int l_note(lua_State *L)
 	return 0;
 }
 
-/* ---- routing ---- */
-
-static struct queue_name parts_at(lua_State *L, int index)
-{
-	return (struct queue_name){
-	    .campaign = text_field(L, index, "campaign"),
-	    .tenant = text_field(L, index, "tenant"),
-	    .domain = text_field(L, index, "domain"),
-	    .routing_domain = text_field(L, index, "routing_domain"),
-	};
-}
-
-static int l_queue_parse(lua_State *L)
-{
-	struct queue_name q =
-	    queue_name_parse(luaL_checkstring(L, 1), self(L)->arena);
-
-	lua_newtable(L);
-	set_text(L, "campaign", q.campaign);
-	set_text(L, "tenant", q.tenant);
-	set_text(L, "domain", q.domain);
-	set_text(L, "routing_domain", q.routing_domain);
-	return 1;
-}
-
-static int l_queue_compose(lua_State *L)
-{
-	struct queue_name q = parts_at(L, 1);
-	struct buf name = BUF_INIT;
-	const char *copy;
-
-	queue_name_compose(&name, &q);
-	copy = arena_strdup(self(L)->arena, buf_str(&name));
-	buf_release(&name);
-	lua_pushstring(L, copy);
-	return 1;
-}
-
-/* What route('NAME', parts, argument) asks. */
-typedef bool question_fn(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err);
-
-static bool ask_config(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_config(r, q, arena, out, err);
-}
-
-static bool ask_pool(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_pool(r, q, arena, out, err);
-}
-
-static bool ask_source(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_source(r, q, keep_text(L, 3), arena, out, err);
-}
-
-static bool ask_pick(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	const char *name;
-
-	if (!routing_pick(r, q, arena, &name, err))
-		return false;
-	*out = value_string(arena, name, strlen(name));
-	return true;
-}
-
-static bool ask_hosts(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_hosts(r, q, arena, out, err);
-}
-
-static bool ask_path(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_path(r, q, keep_text(L, 3), arena, out, err);
-}
-
-static bool ask_plan(struct routing *r, const struct queue_name *q,
-    lua_State *L, struct arena *arena, struct value *out, struct err *err)
-{
-	return routing_plan(r, q, keep_text(L, 3), arena, out, err);
-}
-
-static const struct {
-	const char *name;
-	question_fn *ask;
-} questions[] = {
-    {"config", ask_config},
-    {"pool", ask_pool},
-    {"source", ask_source},
-    {"pick", ask_pick},
-    {"hosts", ask_hosts},
-    {"path", ask_path},
-    {"plan", ask_plan},
-};
-
-static struct routing *routing_at(lua_State *L)
-{
-	struct err err = {0};
-	struct routing *r = routing_of(world_of(L), &err);
-
-	if (!r) {
-		self(L)->policy_error = arena_strdup(self(L)->arena, err.text);
-		raise(L, &err);
-	}
-	return r;
-}
-
-static int push_error(lua_State *L, const struct err *err)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, err->text);
-	return 2;
-}
-
-static int route_retries(
-    lua_State *L, struct routing *r, const struct queue_name *q)
-{
-	lua_Integer most = luaL_checkinteger(L, 3);
-	struct err err = {0};
-	struct value list;
-	int64_t expires;
-
-	luaL_argcheck(L, most >= 0 && most <= 100000, 3, "0 to 100000");
-	if (!routing_retries(
-		r, q, (size_t)most, self(L)->arena, &list, &expires, &err))
-		return push_error(L, &err);
-	push_value(L, &list);
-	lua_pushinteger(L, expires);
-	return 2;
-}
-
-static int l_route(lua_State *L)
-{
-	const char *what = luaL_checkstring(L, 1);
-	struct routing *r = routing_at(L);
-	struct queue_name q = parts_at(L, 2);
-	struct err err = {0};
-	struct value out;
-
-	if (str_eq(what, "retries"))
-		return route_retries(L, r, &q);
-	for (size_t i = 0; i < COUNT(questions); i++) {
-		if (!str_eq(questions[i].name, what))
-			continue;
-		if (!questions[i].ask(r, &q, L, self(L)->arena, &out, &err))
-			return push_error(L, &err);
-		push_value(L, &out);
-		return 1;
-	}
-	raise_text(L, "route: no such question");
-}
-
 /* ---- time ---- */
 
 static int l_now(lua_State *L)
@@ -691,7 +459,7 @@ static int l_advance(lua_State *L)
 
 	if (!ok) {
 		(void)err_prefix(&err, "t.advance");
-		raise(L, &err);
+		rehearsal_raise(L, &err);
 	}
 	clock_shift(d.ms);
 	return 0;
@@ -708,7 +476,7 @@ static int l_set_time(lua_State *L)
 		       luaL_checkstring(L, 1), &time, &err)) {
 		(void)err_prefix(&err, "t.set_time: expected unix seconds or "
 				       "'2026-11-23T09:00:00Z'");
-		raise(L, &err);
+		rehearsal_raise(L, &err);
 	}
 	clock_shift_wall(time.unix_seconds * 1000 - clock_unix_ms());
 	return 0;
@@ -741,9 +509,9 @@ static const luaL_Reg functions[] = {
     {"records", l_records},
     {"log", l_log},
     {"note", l_note},
-    {"queue_parse", l_queue_parse},
-    {"queue_compose", l_queue_compose},
-    {"route", l_route},
+    {"queue_parse", rehearsal_queue_parse},
+    {"queue_compose", rehearsal_queue_compose},
+    {"route", rehearsal_route},
     {"now", l_now},
     {"advance", l_advance},
     {"set_time", l_set_time},

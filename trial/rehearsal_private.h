@@ -1,5 +1,5 @@
 /*
- * rehearsal_private.h - what rehearsal.c and rehearsal_core.c share
+ * rehearsal_private.h - what the parts of a rehearsal share
  */
 #ifndef TRIAL_REHEARSAL_PRIVATE_H
 #define TRIAL_REHEARSAL_PRIVATE_H
@@ -29,5 +29,7 @@ struct rehearsal {
 int rehearsal_guard(lua_State *L);
 /* Pushes the table of core functions. */
 void rehearsal_core_open(struct rehearsal *r);
+/* The world, which begins now if it has not; raises when it cannot. */
+struct world *rehearsal_world(lua_State *L);
 
 #endif
