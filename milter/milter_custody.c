@@ -441,11 +441,17 @@ static void *commit_too_late(void *ctx)
 static void reply_before_commit(struct ending *e, struct queue_intake *intake)
 {
 	struct planted *p = xcalloc(1, sizeof *p);
+	/* The session may be gone by then. */
+	const char **texts[] = {&intake->session_id, &intake->client_addr,
+	    &intake->client_name, &intake->helo, &intake->authn_id,
+	    &intake->listener, &intake->hostname};
 
+	for (size_t i = 0; i < COUNT(texts); i++)
+		if (*texts[i])
+			*texts[i] = arena_strdup(e->tx->arena, *texts[i]);
 	p->writer = e->s->service->writer;
 	p->intake = intake;
 	(void)arena_ref(e->tx->arena);
-	(void)arena_ref(e->s->arena);
 	for (size_t i = 0; i < intake->count; i++)
 		(void)message_ref(intake->messages[i]);
 	(void)worker_thread_start("planted", commit_too_late, p);
