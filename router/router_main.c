@@ -391,6 +391,8 @@ static void start(struct router *r, const struct settings *s)
 		give_up("pid file", &err);
 }
 
+static struct loop *volatile left_behind; /* not a leak */
+
 /* Threads that post to the loop end before it does. */
 static void end(struct router *r, const struct settings *s)
 {
@@ -406,9 +408,12 @@ static void end(struct router *r, const struct settings *s)
 	log_writer_stop(r->log);
 	router_end(r);
 	script_policy_unref(r->policy);
-	/* An event that still runs will post its answer to the loop. */
+	/* An event that still runs will post its answer to the loop: then it
+	 * stays, and is known to stay. */
 	if (script_shutdown(2000))
 		loop_free(r->loop);
+	else
+		left_behind = r->loop;
 	tls_client_free(r->tls);
 	queue_close(r->queue);
 	if (s->pid_file)

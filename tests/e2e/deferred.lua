@@ -39,7 +39,7 @@ local function empty(daemon)
   t.wait_for('an empty queue', function()
     return daemon:sql('SELECT count(*) FROM recipient')[1][1] == 0
   end)
-  t.rows(daemon:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(daemon, 'SELECT count(*) FROM message')
 end
 
 t.test('mail is taken without the event of the milter, decided about by the router, and delivered', function()

@@ -127,7 +127,7 @@ t.test('case 114: expiry is judged when the retry is scheduled', function()
   t.log(router, 'TransientFailure', { code = 450 })
   router:advance '3 mins'
   t.log(router, 'Expiration', { code = 551 })
-  t.rows(router:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(router, 'SELECT count(*) FROM message')
 end)
 
 t.test('case 116: a restart keeps due time and attempts', function()
@@ -386,7 +386,7 @@ t.test('a stop gives back what was not sent and leaves the queue clean', functio
     return #sink:messages() > 5
   end)
   t.eq(router:stop(), 0)
-  t.rows(router:sql 'SELECT count(*) FROM recipient WHERE state = 1', { { 0 } })
+  t.none(router, 'SELECT count(*) FROM recipient WHERE state = 1')
   local left = router:sql('SELECT count(*) FROM recipient')[1][1]
   t.eq(#sink:messages() + left, 300)
 end)

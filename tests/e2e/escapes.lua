@@ -426,7 +426,7 @@ t.test('an event that returns nonsense gets 4yz, and nothing passes', function()
     for i, text in pairs(asked) do
       t.match(whole_session(milter, '203.0.113.' .. i), '^4%d%d 4%.', EVENTS[i][1] .. ' returned ' .. text)
     end
-    t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 0 } })
+    t.none(milter, 'SELECT count(*) FROM recipient')
     milter:kill()
   end
 end)

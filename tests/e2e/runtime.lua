@@ -257,7 +257,7 @@ t.test('case 99: a transaction split into nothing is refused', function()
     policy = policy "kumo.on('smtp_server_split_transaction', function() return {} end)",
   }
   t.match(transaction(milter:connect { helo = 'x.test' }), '^550 5%.7%.1 ')
-  t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(milter, 'SELECT count(*) FROM message')
 end)
 
 t.test('smtp_server_split_transaction decides which recipients share a message, and is asked about one, too', function()
@@ -362,7 +362,7 @@ t.test('local submission can be left to the MTA or refused, each time at its end
     t.eq(mta:mail 'root', 'continue')
     t.eq(mta:rcpt 'u@d.test', 'continue')
     t.match(mta:message(t.plain), want)
-    t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+    t.none(milter, 'SELECT count(*) FROM message')
     milter:kill()
   end
 end)
@@ -384,7 +384,7 @@ t.test('local submission that is left to the MTA is so whatever the handlers say
       t.eq(mta:message(t.plain), 'accept', event .. ' ' .. sender)
       t.eq(mta.changes, {})
     end
-    t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+    t.none(milter, 'SELECT count(*) FROM message')
     milter:kill()
   end
 end)

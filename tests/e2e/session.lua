@@ -66,7 +66,7 @@ t.test('case 50: max_message_size, announced or found out', function()
   t.eq(mta:mail '<a@b.test>', 'continue')
   t.eq(mta:rcpt '<c@d.test>', 'continue')
   t.match(mta:message('Subject: x\n\n' .. ('x'):rep(70):rep(30, '\n') .. '\n'), '^552 5%.3%.4 ')
-  t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(milter, 'SELECT count(*) FROM message')
   t.log(milter, 'Rejection', { code = 552 })
 end)
 
@@ -214,7 +214,7 @@ kumo.on('smtp_server_message_received', function(msg)
 end)]],
   }
   t.eq(transaction(milter:connect { helo = 'x.test' }, { 'a@d.test', 'b@d.test', 'c@d.test' }), '550 5.7.1 no')
-  t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(milter, 'SELECT count(*) FROM message')
 end)
 
 t.test('case 103-106: queue names', function()
@@ -430,7 +430,7 @@ t.test('local submission is never refused at RCPT, only at end of message', func
   t.eq(mta:mail 'a@b.test', 'continue')
   t.eq(mta:rcpt 'c@d.test', 'continue')
   t.eq(mta:message(t.plain), '550 5.7.1 no')
-  t.rows(milter:sql 'SELECT count(*) FROM message', { { 0 } })
+  t.none(milter, 'SELECT count(*) FROM message')
 end)
 
 t.test('a recipient that is said again gets one copy; with another ORCPT it is another', function()

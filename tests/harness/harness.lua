@@ -97,6 +97,14 @@ function t.rows(got, want, what)
   t.eq(got, want, what or 'rows')
 end
 
+-- Waits until the count that `sql` selects is 0: a log record comes before its row
+-- goes.
+function t.none(daemon, sql)
+  t.wait_for('none of: ' .. sql, function()
+    return daemon:sql(sql)[1][1] == 0
+  end)
+end
+
 -- Waits until fn returns something true and returns that.
 function t.wait_for(what, fn, ms)
   return daemons.wait_for(what, ms or 15000, fn)
