@@ -224,6 +224,11 @@ bool template_unique(struct template_run *run, const struct value *args,
 
 /* ---- split ---- */
 
+static bool is_white(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static size_t part_len(const char *s, size_t len, const struct value *separator)
 {
 	const char *found;
@@ -233,7 +238,7 @@ static size_t part_len(const char *s, size_t len, const struct value *separator)
 		found = memmem(s, len, separator->s, separator->len);
 		return found ? (size_t)(found - s) : len;
 	}
-	while (n < len && !memchr(" \t\r\n\v\f", s[n], 6))
+	while (n < len && !is_white(s[n]))
 		n++;
 	return n;
 }

@@ -267,7 +267,7 @@ static bool concat(struct template_run *run, const struct value *args,
 static bool ordered(enum template_expr_kind kind, const struct value *args,
     struct value *out, struct err *err)
 {
-	int order;
+	int order = 0;
 
 	if (!template_compare(&args[0], &args[1], &order, err))
 		return false;

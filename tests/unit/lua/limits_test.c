@@ -126,6 +126,9 @@ START_TEST(no_handler_outlives_its_deadline)
 }
 END_TEST
 
+/* The thread sanitizer loses a frame each time that an error leaves one of our
+ * functions, and has room for 65,536. */
+#ifndef __SANITIZE_THREAD__
 /* What is not Lua's own memory.  `s` is a megabyte, `m` a message. */
 static const struct {
 	const char *label, *body;
@@ -177,7 +180,9 @@ START_TEST(memory_outside_of_the_state_is_limited_too)
 	ck_assert_msg(outcome == SCRIPT_EXPIRED || outcome == SCRIPT_ERROR,
 	    "%s: outcome %d", growing[_i].label, outcome);
 	script_call_free(call);
-	end_policy(p);
+	/* What is left behind runs when nobody else wants to run. */
+	script_policy_unref(p);
+	(void)script_shutdown(DEADLINE_MS);
 	ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
 #ifndef ENABLE_SANITIZER
 	ck_assert_msg(usage.ru_maxrss < 600 * 1024, "%s: %ld MB",
@@ -185,6 +190,7 @@ START_TEST(memory_outside_of_the_state_is_limited_too)
 #endif
 }
 END_TEST
+#endif
 
 static const struct {
 	const char *label, *chunk, *want;
@@ -417,8 +423,12 @@ Suite *limits_suite(void)
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(
 	    tcase, no_handler_outlives_its_deadline, 0, COUNT(escapes));
+	/* The thread sanitizer loses a frame each time that an error leaves one
+	 * of our functions, and has room for 65,536. */
+#ifndef __SANITIZE_THREAD__
 	tcase_add_loop_test(tcase, memory_outside_of_the_state_is_limited_too,
 	    0, COUNT(growing));
+#endif
 	tcase_add_loop_test(tcase, the_ways_out_are_closed, 0, COUNT(removed));
 	tcase_add_test(tcase, a_stuck_thread_is_left_behind);
 	tcase_add_test(tcase, abandoned_threads_are_bounded);
