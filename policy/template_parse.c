@@ -334,5 +334,7 @@ const struct template *template_compile_named(
 const struct template *template_compile(
     const char *text, struct arena *arena, struct err *err)
 {
-	return template_compile_named("", text, arena, err);
+	const struct template *t = template_compile_named("", text, arena, err);
+
+	return t;
 }
