@@ -11,6 +11,8 @@
 /* Sanitizers slow everything down; waits that should never be reached are long
  * anyway. */
 #define LONG_MS 60000
+/* Threads that were left behind run only when nobody else wants to. */
+#define LEFT_BEHIND_MS (9 * LONG_MS)
 
 Suite *event_suite(void);
 Suite *limits_suite(void);

@@ -79,14 +79,14 @@ const char *load_error(const char *text, enum script_role role)
 	err.text[0] = '\0';
 	p = load_with(text, (struct script_options){.role = role}, &err);
 	ck_assert_ptr_null(p);
-	ck_assert(script_shutdown(LONG_MS));
+	ck_assert(script_shutdown(LEFT_BEHIND_MS));
 	return err.text;
 }
 
 void end_policy(struct script_policy *p)
 {
 	script_policy_unref(p);
-	ck_assert(script_shutdown(LONG_MS));
+	ck_assert(script_shutdown(LEFT_BEHIND_MS));
 }
 
 struct script_call *run_event(
