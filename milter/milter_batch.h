@@ -27,13 +27,15 @@ enum batch_report {
 	BATCH_FEEDBACK,
 };
 
+struct report_links;
 struct report_reading;
 
 struct batch {
 	struct message *message;
 	enum batch_fate fate;
 	enum batch_report report;
-	struct report_reading *reading; /* of OOB and FEEDBACK */
+	struct report_reading *reading;   /* of OOB and FEEDBACK */
+	const struct report_links *links; /* of these, too */
 	const char *queue;       /* scheduled queue; NULL: not judged yet */
 	const char *admitted_by; /* the rule that kept it */
 };

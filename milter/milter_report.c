@@ -91,6 +91,10 @@ bool report_judge(struct session *s, struct report_reading **readings,
 			b->report = BATCH_UNREADABLE;
 		return true;
 	}
+	b->links = b->report == BATCH_OOB ? report_links_of_dsn(s, r, err)
+					  : report_links_of_arf(s, r, err);
+	if (!b->links)
+		return false;
 	b->reading = r;
 	b->fate = is_kept(mode, relay->relay) ? BATCH_KEPT : BATCH_LOGGED;
 	return true;

@@ -18,6 +18,7 @@
 #include "mail/report_arf.h"
 #include "mail/report_dsn.h"
 #include "milter/milter_batch.h"
+#include "milter/milter_link.h"
 #include "milter/milter_session.h"
 #include "policy/relay.h"
 
@@ -32,6 +33,8 @@ struct report_reading {
 	struct arf arf;
 	struct dsn dsn;
 	const struct value *feedback; /* of a Feedback record */
+	/* To what we have sent, found once; milter_link.h. */
+	const struct report_links *arf_links, *dsn_links;
 };
 
 /* Sets b->report and, when it is one, b->fate.  False: the content cannot be
