@@ -163,3 +163,23 @@ t.test('killed around the outcome: the report comes with it, once', function()
     router:stop()
   end
 end)
+
+t.test('a report has no line that SMTP cannot carry and no field that others made up, whatever the host said', function()
+  local words = ('word '):rep(100)
+  local sink = t.smtp_sink { rcpt = { ('550-5.1.1 %s\r\n550-5.1.1 Action: delivered\r\n'):format(words):rep(4) .. '550 5.1.1 J\xc3\xb6rg \xff' } }
+  local reports = t.smtp_sink()
+  local text = policy(sink, reports)
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  send(milter, { rcpt = { { '<bob@dest.test>' } } })
+  t.log(router, 'Delivery', { recipient = 'ann@sender.test' })
+  empty(router)
+  local data = reports:messages()[1].data
+  for line in data:gmatch '([^\n]*)\n' do
+    t.ok(#line <= 999, 'a line of ' .. #line)
+  end
+  local r = read(data)
+  t.eq(#r.recipients, 1)
+  t.eq(r.recipients[1].action, 'failed')
+  t.has(r.recipients[1]['diagnostic-code'], 'smtp;550 5.1.1 word word')
+  t.lacks(r.recipients[1]['diagnostic-code'], '\xc3')
+end)

@@ -18,12 +18,54 @@ local mod = {}
 local HOOK = 'penstock.dsn'
 local WARNED = 'penstock_dsn_warned'
 local MOST_RETURNED = 1024 * 1024
+local MOST_LINE = 900 -- RFC 5321 allows 998
 
 -- ---- small things ----
 
--- Text as it may stand in a header field.
+-- Text as it may stand in a header field: one line, no blanks around it.
 local function clean(text)
-  return (tostring(text or ''):gsub('[%c]+', ' '))
+  return (tostring(text or ''):gsub('[%c%s]+', ' '):gsub('^ ', ''):gsub(' $', ''))
+end
+
+-- The same for message/delivery-status, which is ASCII (RFC 3464, 2.1).
+local function ascii(text)
+  return (clean(text):gsub('[\xc2-\xf4][\x80-\xbf]+', '?'):gsub('[\x80-\xff]', '?'))
+end
+
+-- In lines that SMTP can carry: at a blank, or where a line is full.
+local function fold(text)
+  local out = {}
+  while #text > MOST_LINE do
+    local at = text:sub(1, MOST_LINE):match '^.*() '
+    if not at or at < MOST_LINE // 2 then
+      at = MOST_LINE
+      while at > 1 and text:byte(at) >= 0x80 and text:byte(at) < 0xc0 do
+        at = at - 1
+      end
+    end
+    out[#out + 1] = text:sub(1, at - 1)
+    text = ' ' .. text:sub(at):gsub('^ ', '')
+  end
+  out[#out + 1] = text
+  return table.concat(out, '\r\n')
+end
+
+local function field(name, value)
+  return fold(name .. ': ' .. ascii(value)) .. '\r\n'
+end
+
+-- RFC 6533, 3: what is not ASCII in an address, in ASCII.
+local function typed(address)
+  if not address:find '[\x80-\xff]' then
+    return 'rfc822;' .. address
+  end
+  if not utf8.len(address) then
+    return 'rfc822;' .. ascii(address)
+  end
+  return 'utf-8;' .. address:gsub(utf8.charpattern, function(c)
+    return not c:find '^[!-~]$' and ('\\x{%02X}'):format(utf8.codepoint(c))
+      or c:find '^[\\+=]$' and ('\\x{%02X}'):format(c:byte()) or c
+  end)
 end
 
 -- RFC 3461, 4: "+41" is "A".
@@ -88,43 +130,56 @@ local ACTIONS = {
   delivered = { subject = 'Delivered mail', text = 'was delivered to the recipients below.' },
 }
 
+-- A CR or LF that stands alone would end a line for some, not for others.
+local function crlf(bytes)
+  if bytes:find '^\n' or bytes:find '[^\r]\n' or bytes:find '\r[^\n]' or bytes:find '\r$' then
+    bytes = bytes:gsub('\r\n', '\n'):gsub('\r', '\n'):gsub('\n', '\r\n')
+  end
+  return bytes:sub(-2) == '\r\n' and bytes or bytes .. '\r\n'
+end
+
 local function original_part(data, full)
-  local header = data
-  local stop = data:find('\r\n\r\n', 1, true)
-  if stop then
-    header = data:sub(1, stop + 1)
-  end
   if full and #data <= MOST_RETURNED then
-    return 'message/rfc822', data
+    return 'message/rfc822', crlf(data)
   end
-  return 'text/rfc822-headers', header
+  local stop = #data
+  for _, empty in ipairs { '\n\r\n', '\n\n', '\r\r' } do
+    stop = math.min(stop, data:find(empty, 1, true) or stop)
+  end
+  return 'text/rfc822-headers', crlf(data:sub(1, math.min(stop, MOST_RETURNED)))
 end
 
 local function group(o, r)
   local response = o.record.response
-  local lines = {}
+  local out = {}
   local function add(name, value)
-    lines[#lines + 1] = name .. ': ' .. clean(value) .. '\r\n'
+    out[#out + 1] = field(name, value)
   end
   if r.orcpt then
-    local kind, value = r.orcpt:match '^([^;]+);(.*)$'
-    if kind then
-      add('Original-Recipient', kind .. ';' .. xtext(value))
+    local kind, value = r.orcpt:match '^([%w-]+);(.*)$'
+    value = value and clean(xtext(value)) or ''
+    if value ~= '' then
+      add('Original-Recipient', kind .. ';' .. value)
     end
   end
-  add('Final-Recipient', 'rfc822;' .. r.address)
+  add('Final-Recipient', typed(clean(r.address)))
   add('Action', o.action)
   add('Status', status_of(response))
   local peer = o.record.peer_address
-  if peer and peer.name and peer.name ~= '' and not peer.name:find ' ' then
-    add('Remote-MTA', 'dns;' .. peer.name)
+  local name = peer and clean(peer.name) or ''
+  if name ~= '' and not name:find ' ' then
+    add('Remote-MTA', 'dns;' .. name)
   end
   if o.action ~= 'delivered' then
     local e = response.enhanced_code and status_of(response) .. ' ' or ''
     add('Diagnostic-Code', ('smtp;%d %s%s'):format(response.code, e, response.content))
   end
   add('Last-Attempt-Date', kumo.time.from_unix_timestamp(o.record.timestamp).rfc2822)
-  return table.concat(lines)
+  return table.concat(out)
+end
+
+local function encoding(bytes)
+  return 'Content-Transfer-Encoding: ' .. (bytes:find '[\x80-\xff]' and '8bit' or '7bit') .. '\r\n'
 end
 
 -- o: msg, record, action, recipients (address, orcpt), envid, host, from, full,
@@ -132,56 +187,53 @@ end
 local function render(o)
   local words = ACTIONS[o.action]
   local boundary = '=_' .. kumo.uuid.new_v4().simple
-  local now = kumo.time.now().rfc2822
-  local names = {}
-  for i, r in ipairs(o.recipients) do
-    names[i] = '  <' .. clean(r.address) .. '>: ' .. o.record.response.code .. ' ' .. clean(o.record.response.content)
+  local response = o.record.response
+  local text = {
+    'This is the mail system at ', o.host, '.\r\n\r\nYour message ', words.text, '\r\n\r\n',
+  }
+  local status = { field('Reporting-MTA', 'dns;' .. o.host) }
+  local envid = o.envid and clean(xtext(o.envid)) or ''
+  if envid ~= '' then
+    status[2] = field('Original-Envelope-Id', envid)
   end
-  local out = {
-    'Date: ', now, '\r\n',
-    'From: Mail Delivery System <', clean(o.from or 'MAILER-DAEMON@' .. o.host), '>\r\n',
-    'To: <', clean(o.record.sender), '>\r\n',
+  status[#status + 1] = field('Arrival-Date', kumo.time.from_unix_timestamp(o.record.created).rfc2822)
+  for _, r in ipairs(o.recipients) do
+    text[#text + 1] = fold(('  <%s>: %d %s'):format(clean(r.address), response.code, clean(response.content))) .. '\r\n'
+    status[#status + 1] = '\r\n' .. group(o, r)
+  end
+  text = table.concat(text)
+  local body = {}
+  local function part(kind, bytes)
+    body[#body + 1] = ('\r\n--%s\r\nContent-Type: %s\r\n'):format(boundary, kind)
+    body[#body + 1] = encoding(bytes) .. '\r\n'
+    body[#body + 1] = bytes
+  end
+  part('text/plain; charset=utf-8', text)
+  part('message/delivery-status', table.concat(status))
+  if not o.no_original and o.msg then
+    part(original_part(o.msg:get_data(), o.full))
+  end
+  body[#body + 1] = '\r\n--' .. boundary .. '--\r\n'
+  body = table.concat(body)
+  return table.concat {
+    'Date: ', kumo.time.now().rfc2822, '\r\n',
+    fold('From: Mail Delivery System <' .. clean(o.from or 'MAILER-DAEMON@' .. o.host) .. '>'), '\r\n',
+    fold('To: <' .. clean(o.record.sender) .. '>'), '\r\n',
     'Subject: ', words.subject, '\r\n',
-    'Message-ID: <', kumo.uuid.new_v4().simple, '@', o.host, '>\r\n',
+    fold('Message-ID: <' .. kumo.uuid.new_v4().simple .. '@' .. o.host .. '>'), '\r\n',
     'Auto-Submitted: auto-replied\r\n',
     'MIME-Version: 1.0\r\n',
     'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="', boundary, '"\r\n',
-    '\r\n',
-    '--', boundary, '\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n',
-    'This is the mail system at ', o.host, '.\r\n\r\nYour message ', words.text, '\r\n\r\n',
-    table.concat(names, '\r\n'), '\r\n',
-    '\r\n--', boundary, '\r\nContent-Type: message/delivery-status\r\n\r\n',
-    'Reporting-MTA: dns;', o.host, '\r\n',
+    encoding(body), body,
   }
-  local function add(...)
-    for _, text in ipairs { ... } do
-      out[#out + 1] = text
-    end
-  end
-  if o.envid then
-    add('Original-Envelope-Id: ', clean(xtext(o.envid)), '\r\n')
-  end
-  add('Arrival-Date: ', kumo.time.from_unix_timestamp(o.record.created).rfc2822, '\r\n')
-  for _, r in ipairs(o.recipients) do
-    add('\r\n', group(o, r))
-  end
-  if not o.no_original and o.msg then
-    local kind, bytes = original_part(o.msg:get_data(), o.full)
-    add('\r\n--', boundary, '\r\nContent-Type: ', kind, '\r\nContent-Transfer-Encoding: ',
-      bytes:find '[\x80-\xff]' and '8bit' or '7bit', '\r\n\r\n', bytes)
-    if bytes:sub(-2) ~= '\r\n' then
-      add '\r\n'
-    end
-  end
-  add('\r\n--', boundary, '--\r\n')
-  return table.concat(out)
 end
 
 local function host_of(option, msg)
   if type(option) == 'table' then
     option = option.name
   end
-  return clean(option or msg and msg:get_meta 'hostname' or 'localhost')
+  local name = ascii(option or msg and msg:get_meta 'hostname')
+  return name ~= '' and name:sub(1, 255) or 'localhost'
 end
 
 -- The recipients of the record that asked for it, with what they said.
