@@ -190,8 +190,6 @@ static void on_addresses(const struct dns_answer *answer, void *ctx)
 
 	switch (answer->status) {
 	case DNS_OK:
-		if (answer->canonical)
-			host->canonical = answer->canonical;
 		if (answer->count)
 			add_addresses(l->result->arena, host, answer);
 		expires(l->result, answer->expires_at);
@@ -202,7 +200,6 @@ static void on_addresses(const struct dns_answer *answer, void *ctx)
 	case DNS_FAILED:
 	case DNS_BOGUS:
 		l->failed = answer->why;
-		host->failed = true;
 		/* Half an answer is not kept for long. */
 		expires(l->result, clock_now_ms() + FAILED_TTL_MS);
 		break;

@@ -16,7 +16,7 @@
 #include "policy/param_type.h"
 
 /* How far a key may be from another to be taken for a slip. */
-#define SLIPS(key) ((unsigned)(strlen(key) + 2) / 4)
+#define SLIPS(key) ((unsigned)(strlen(key) + 3) / 4)
 
 static const struct param_spec *find_row(
     const struct param_set *set, const char *key)

@@ -10,6 +10,7 @@
 #include "policy/log_config.h"
 #include "policy/param_type.h"
 #include "policy/queue_config.h"
+#include "policy/suppression.h"
 
 const struct param_set *const param_sets[] = {
     &listener_params,
@@ -21,6 +22,7 @@ const struct param_set *const param_sets[] = {
     &log_config_params,
     &log_hook_params,
     &log_disposition_params,
+    &suppression_params,
 };
 const size_t param_set_count = COUNT(param_sets);
 

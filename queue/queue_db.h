@@ -24,13 +24,13 @@
 
 #include "base/list.h"
 #include "queue/queue.h"
-#include "queue/queue_attempts.h"
 #include "queue/queue_lock.h"
 #include "sql/sql.h"
 
 #define QUEUE_PATIENCE_MS 5000
 #define QUEUE_LARGE (1024 * 1024) /* content beyond it is written ahead */
 #define QUEUE_CHUNK_BITS 20       /* chunk id = content << 20 | n */
+#define QUEUE_CRASHES_MOST 3
 
 struct queue {
 	char *path;
@@ -40,8 +40,7 @@ struct queue {
 	unsigned free_floor_percent;
 	int64_t wal_limit_bytes;
 	struct queue_lock lock; /* presence, and the router's instance */
-	struct queue_attempts *attempts; /* the router's; NULL: none */
-	int64_t generation;              /* of the file while we have it open */
+	int64_t generation;     /* of the file while we have it open */
 	atomic_bool poisoned;
 	bool unclean;           /* so was the stop before this start */
 	atomic_bool check_owed; /* a queue_check began, nothing is known */
@@ -51,8 +50,14 @@ struct queue {
 	struct err damage;          /* what the check found */
 	bool room_looked;
 	int64_t room_looked_ms;
-	struct err room;        /* of the last look */
-	int64_t sweep_queue;    /* where the walk over idle queues stands */
+	struct err room;     /* of the last look */
+	int64_t sweep_queue; /* where the walk over idle queues stands */
+	struct {
+		pthread_mutex_t mutex; /* of all in here */
+		pthread_cond_t given;
+		struct queue_conn *idle[4];
+		size_t idle_count, busy;
+	} readers;              /* for lookups; queue_reader.c */
 	struct list open_files; /* all that this process has open */
 };
 
@@ -122,6 +127,19 @@ const char *queue_column_text(
 bool queue_get_int(struct queue_conn *conn, sqlite3_stmt *stmt, int64_t *out,
     struct err *err) MUST_USE;
 
+/* ---- queue_reader.c ---- */
+
+void queue_readers_init(struct queue *queue);
+void queue_readers_release(struct queue *queue);
+/* A reading connection for one lookup.  ERR_TEMP when there is none before the
+ * deadline, or the queue is poisoned. */
+bool queue_reader_take(struct queue *queue, int64_t deadline,
+    struct queue_conn **out, struct err *err) MUST_USE;
+/* sound: it did what it was asked; else it is closed. */
+void queue_reader_give(struct queue_conn *conn, bool sound);
+/* Closes those that are idle. */
+void queue_readers_drop(struct queue *queue);
+
 /* ---- queue_file.c: before and around the first connection ---- */
 
 /* What stat(2) and the first 100 bytes say; touches nothing.  *exists false:
@@ -171,9 +189,9 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 
 /* ---- queue_lease.c, queue_sweep.c ---- */
 
-/* Takes back what a router had leased that no longer lives.  suspects: whose
- * attempt was under way when it died, ascending. */
-bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
-    size_t suspect_count, size_t *count, struct err *err) MUST_USE;
+/* Takes back what a router had leased that no longer lives.  `crashed`: it did
+ * not stop cleanly, so what it was at is suspected. */
+bool queue_leases_back(struct queue_conn *conn, bool crashed, size_t *count,
+    struct err *err) MUST_USE;
 
 #endif

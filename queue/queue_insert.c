@@ -13,6 +13,7 @@
 #include "base/xalloc.h"
 #include "mail/queue_name.h"
 #include "queue/queue_db.h"
+#include "queue/queue_suppression.h"
 #include "queue/queue_writer.h"
 
 enum { STATE_PENDING, STATE_IN_USE };
@@ -347,6 +348,8 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 		    insert_message(conn, intake->messages[i], intake,
 			intake->admitted_by ? intake->admitted_by[i] : NULL,
 			ids[i], err);
+	for (size_t i = 0; i < intake->hit_count && inserted; i++)
+		inserted = queue_suppression_note(conn, &intake->hits[i], err);
 	free(ids);
 	return inserted;
 }

@@ -9,6 +9,7 @@
 #include "mail/smtp_reply.h"
 #include "queue/queue_db.h"
 #include "queue/queue_insert.h"
+#include "queue/queue_suppression.h"
 #include "queue/queue_writer.h"
 
 static const struct {
@@ -123,7 +124,7 @@ static bool settle_gone(struct settling *s, const struct queue_verdict *v,
 	if (!queue_run(s->conn, stmt, err))
 		return false;
 	s->gone += sqlite3_changes(s->conn->db) == 0;
-	return true;
+	return !v->hit || queue_suppression_note(s->conn, v->hit, err);
 }
 
 static bool settle_moved(struct settling *s, const struct queue_verdict *v,

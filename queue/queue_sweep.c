@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/fault.h"
 #include "queue/queue_db.h"
+#include "queue/queue_suppression.h"
 
 #define PENDING_AGE_S 3600
 #define EVENT_AGE_S (14 * 86400)
@@ -195,6 +196,7 @@ bool queue_sweep(
 	       sweep_doomed(conn, more, err) &&
 	       sweep_events(conn, now, more, err) &&
 	       sweep_queues(conn, now, more, err) &&
+	       queue_suppression_sweep(conn, now, more, err) &&
 	       sweep_pages(conn, more, err);
 }
 

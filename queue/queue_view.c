@@ -27,6 +27,7 @@ static const struct {
     [QUEUE_Q_WHY] = {SQL_ASK_WHY, false, true},
     [QUEUE_Q_DUE] = {SQL_ASK_DUE, false, false},
     [QUEUE_Q_STATUS] = {SQL_ASK_STATUS, false, false},
+    [QUEUE_Q_SUPPRESSION] = {SQL_ASK_SUPPRESSION, false, false},
 };
 
 /* Bound as ?1..?10; the part that asks for it. */
@@ -44,15 +45,19 @@ static void conditions_of(const struct queue_selector *s,
     struct condition out[CONDITIONS])
 {
 	const bool all = questions[question].has_recipients;
-	const bool by_domain =
-	    all || question == QUEUE_Q_SUMMARY || question == QUEUE_Q_DUE;
+	const bool suppression = question == QUEUE_Q_SUPPRESSION;
+	const bool by_domain = all || suppression ||
+			       question == QUEUE_Q_SUMMARY ||
+			       question == QUEUE_Q_DUE;
 	const struct condition conditions[CONDITIONS] = {
 	    {SQL_WHERE_ID, id, 0, id != NULL},
 	    {SQL_WHERE_DOMAIN, s->domain, 0, s->domain && by_domain},
 	    {SQL_WHERE_SENDER, s->sender, 0, s->sender && all},
-	    {SQL_WHERE_RECIPIENT, s->recipient, 0,
-		s->recipient && (all || question == QUEUE_Q_WHY)},
-	    {SQL_WHERE_TENANT, s->tenant, 0, s->tenant && all},
+	    {suppression ? SQL_WHERE_ADDRESS : SQL_WHERE_RECIPIENT,
+		s->recipient, 0,
+		s->recipient &&
+		    (all || suppression || question == QUEUE_Q_WHY)},
+	    {SQL_WHERE_TENANT, s->tenant, 0, s->tenant && (all || suppression)},
 	    {SQL_WHERE_CAMPAIGN, s->campaign, 0, s->campaign && all},
 	    {SQL_WHERE_QUEUE, s->queue, 0,
 		s->queue && (all || question == QUEUE_Q_DUE)},
@@ -78,6 +83,8 @@ static sqlite3_stmt *prepare(struct queue_conn *conn,
 			buf_addstr(&text, sql_texts[conditions[i].part].text);
 	if (questions[question].has_recipients)
 		buf_addstr(&text, sql_texts[SQL_ORDER_QUEUE].text);
+	if (question == QUEUE_Q_SUPPRESSION)
+		buf_addstr(&text, sql_texts[SQL_ORDER_SUPPRESSION].text);
 	if (conditions[CONDITION_LIMIT].wanted)
 		buf_addstr(&text, sql_texts[SQL_LIMIT].text);
 	conn->busy_until = clock_now_ms() + conn->patience_ms;

@@ -19,6 +19,8 @@ enum queue_question {
 	QUEUE_Q_WHY,        /* v_why by message id */
 	QUEUE_Q_DUE,        /* v_due */
 	QUEUE_Q_STATUS,     /* one row of totals, O(log n) each */
+	/* v_suppression, what is active; `recipient` is a key */
+	QUEUE_Q_SUPPRESSION,
 };
 
 /* Conditions are combined with and; NULL or 0: not asked. */

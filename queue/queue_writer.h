@@ -31,6 +31,9 @@ struct queue_intake {
 	/* admitted_by[i] belongs to messages[i]: the rule that let it in, e.g.
 	 * "relay_to policy.lua:12" */
 	const char *const *admitted_by;
+	/* What reports mean for the suppression list; count may be 0 then. */
+	const struct suppression_hit *hits;
+	size_t hit_count;
 };
 
 struct queue_writer;

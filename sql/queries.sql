@@ -120,7 +120,7 @@ UPDATE recipient
 -- name: settle_returned
 UPDATE recipient
    SET state = CASE state WHEN 1 THEN 0 ELSE state END,
-       due_at = ?2
+       due_at = ?2, crashes = 0
  WHERE id = ?1 RETURNING queue;
 -- name: settle_held
 UPDATE recipient
@@ -229,6 +229,87 @@ SELECT m.content, m.prefix, c.size FROM message AS m
 -- Two, to see that there is only one.
 SELECT uuid FROM message WHERE uuid >= ?1 AND uuid < ?1 || 'g' LIMIT 2;
 
+-- name: suppression_find
+-- The tenant's own first.  ?1 the address, ?2 its domain; a tenant that is not
+-- known is NULL.
+SELECT address, all_tenants, tenant, class, reason, record, message, who, hits,
+       created_at, updated_at, until
+  FROM suppression
+ WHERE address IN (?1, ?2) AND all_tenants = 0 AND tenant = ?3
+   AND (until IS NULL OR until > ?4)
+UNION ALL
+SELECT address, all_tenants, tenant, class, reason, record, message, who, hits,
+       created_at, updated_at, until
+  FROM suppression
+ WHERE address IN (?1, ?2) AND all_tenants = 1 AND tenant = ''
+   AND (until IS NULL OR until > ?4)
+ LIMIT 1;
+-- name: suppression_is
+SELECT 1 FROM suppression
+ WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3;
+-- name: suppression_end
+-- One that is over makes room for a new one.
+DELETE FROM suppression
+ WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3 AND until <= ?4;
+-- name: suppression_note
+-- Once more about the same message is not news.
+INSERT INTO suppression (address, all_tenants, tenant, class, reason, record,
+       message, hits, created_at, updated_at, until)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)
+ON CONFLICT (address, all_tenants, tenant) DO UPDATE
+   SET hits = hits + 1, updated_at = excluded.updated_at,
+       until = CASE WHEN until IS NOT NULL AND excluded.until IS NOT NULL
+                    THEN max(until, excluded.until) END
+ WHERE message IS NOT excluded.message
+RETURNING created_at = updated_at AND hits = ?8;
+-- name: suppression_set
+-- What an operator says replaces what was there, but not since when.
+INSERT INTO suppression (address, all_tenants, tenant, class, reason, record,
+       message, who, hits, created_at, updated_at, until)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT (address, all_tenants, tenant) DO UPDATE
+   SET class = excluded.class, reason = excluded.reason,
+       record = excluded.record, message = excluded.message,
+       who = excluded.who, updated_at = excluded.updated_at,
+       until = excluded.until;
+-- name: suppression_remove
+DELETE FROM suppression
+ WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3;
+-- name: suppression_remove_all
+DELETE FROM suppression WHERE address = ?1;
+-- name: suppression_forget
+-- What counted towards it.
+DELETE FROM suppression_hit
+ WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3;
+-- name: suppression_forget_all
+DELETE FROM suppression_hit WHERE address = ?1;
+-- name: suppression_hit_insert
+INSERT INTO suppression_hit (address, all_tenants, tenant, rule, message, at,
+       until)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT DO NOTHING;
+-- name: suppression_hit_count
+SELECT count(*) FROM suppression_hit
+ WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3 AND rule = ?4
+   AND at > ?5;
+-- name: suppression_event
+INSERT INTO event (at, kind, message, address, code, reply, who, why)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+-- name: suppression_ended
+SELECT EXISTS (SELECT 1 FROM suppression
+                WHERE until IS NOT NULL AND until <= ?1)
+    OR EXISTS (SELECT 1 FROM suppression_hit WHERE until <= ?1);
+-- name: sweep_suppression
+DELETE FROM suppression
+ WHERE (address, all_tenants, tenant) IN (
+       SELECT address, all_tenants, tenant FROM suppression
+        WHERE until IS NOT NULL AND until <= ?1 ORDER BY until LIMIT ?2);
+-- name: sweep_suppression_hit
+DELETE FROM suppression_hit
+ WHERE (address, all_tenants, tenant, rule, message) IN (
+       SELECT address, all_tenants, tenant, rule, message FROM suppression_hit
+        WHERE until <= ?1 ORDER BY until LIMIT ?2);
+
 -- name: ask_list
 -- operator
 SELECT * FROM v_queue WHERE TRUE
@@ -269,6 +350,9 @@ SELECT n.queued AS queued, n.leased AS leased, n.held AS held,
          AND r.alive_until >= unixepoch() AS router_alive
   FROM n LEFT JOIN owner AS r ON r.id = 1;
 
+-- name: ask_suppression
+-- operator
+SELECT * FROM v_suppression WHERE active
 -- name: where_id
 -- part
  AND id = ?1
@@ -293,6 +377,12 @@ SELECT n.queued AS queued, n.leased AS leased, n.held AS held,
 -- name: where_state
 -- part
  AND state = ?8
+-- name: where_address
+-- part
+ AND address = ?4
+-- name: order_suppression
+-- part
+ ORDER BY address, tenant
 -- name: where_older
 -- part
  AND created_ms <= (unixepoch() - ?9) * 1000

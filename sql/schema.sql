@@ -1,4 +1,4 @@
--- schema.sql: the tables of a new queue file, version 1
+-- schema.sql: the tables of a new queue file, version 2
 --
 -- Tables are ours and may change with a migration; operators use the views
 -- (views.sql).  All times are unix seconds (_at) or milliseconds (_ms), UTC.
@@ -14,7 +14,7 @@ PRAGMA page_size = 4096;
 PRAGMA auto_vacuum = INCREMENTAL;
 -- "PENS"
 PRAGMA application_id = 1346719315;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- The bytes of a message, shared by all batches of one transaction.  Up to
 -- 64 KiB stand in `bytes`; larger content has bytes NULL and rows in chunk.
@@ -101,7 +101,7 @@ CREATE INDEX queue_next_due ON queue(next_due) WHERE next_due IS NOT NULL;
 
 -- One address: the unit of scheduling.
 --   state    0 queued, 1 leased by the router, 2 held for an operator
---   crashes  routers that died while they were at it; at 3 it is held
+--   crashes  routers that died while they had it leased; at 3 it is held
 --   expires  NULL: the queue's max_age decides
 CREATE TABLE recipient (
 	id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -178,6 +178,45 @@ CREATE TABLE owner (
 	alive_until INTEGER NOT NULL,
 	stopped_at  INTEGER
 ) STRICT;
+
+-- Addresses that get no more mail (mail/suppression.h).
+--   address      its key: lower case, A-labels; '@domain' stands for a domain
+--   all_tenants  1: whoever sends, tenant is ''; 0: only mail of this tenant,
+--                '' is mail without one
+--   record       Bounce, OOB, Feedback: the first that was about it; Operator
+--   until        NULL: for ever
+CREATE TABLE suppression (
+	address     TEXT    NOT NULL,
+	all_tenants INTEGER NOT NULL CHECK (all_tenants IN (0, 1)),
+	tenant      TEXT    NOT NULL,
+	class       TEXT,
+	reason      TEXT,
+	record      TEXT    NOT NULL,
+	message     TEXT,
+	who         TEXT,
+	hits        INTEGER NOT NULL,
+	created_at  INTEGER NOT NULL,
+	updated_at  INTEGER NOT NULL,
+	until       INTEGER,
+	PRIMARY KEY (address, all_tenants, tenant)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX suppression_until ON suppression(until) WHERE until IS NOT NULL;
+
+-- Records that count towards a rule that wants more than one.  A message counts
+-- once.
+CREATE TABLE suppression_hit (
+	address     TEXT    NOT NULL,
+	all_tenants INTEGER NOT NULL,
+	tenant      TEXT    NOT NULL,
+	rule        TEXT    NOT NULL,
+	message     TEXT    NOT NULL,
+	at          INTEGER NOT NULL,
+	until       INTEGER NOT NULL,
+	PRIMARY KEY (address, all_tenants, tenant, rule, message)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX suppression_hit_until ON suppression_hit(until);
 
 CREATE TRIGGER recipient_came AFTER INSERT ON recipient
 WHEN new.state = 0

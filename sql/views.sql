@@ -230,3 +230,37 @@ SELECT q.domain                                AS domain,
                         ORDER BY x.last_reply_at DESC LIMIT 1)) AS last_reply
   FROM n JOIN queue AS q ON q.id = n.queue
  GROUP BY q.domain;
+
+-- v_suppression: addresses that get no more mail, and domains ("@domain").
+--
+--   address   lower case, A-labels
+--   tenant    whose mail is held off; NULL: everybody's, '': mail without one
+--   class     of the bounce or complaint, or what the operator said
+--   reason    what was said: the reply, or the operator's reason
+--   record    Bounce, OOB, Feedback (the first one), Operator
+--   message   the message that this was about
+--   who       the operator
+--   hits      records that it stands on
+--   until     NULL: for ever
+--   active    0: it has ended, and goes with the next sweep
+--
+-- sqlite3 -readonly -box queue.db \
+--   "SELECT * FROM v_suppression WHERE address = 'bob@example.com'"
+CREATE VIEW v_suppression AS
+SELECT s.address                              AS address,
+       CASE s.all_tenants WHEN 0 THEN s.tenant END AS tenant,
+       s.class                                AS class,
+       s.reason                               AS reason,
+       s.record                               AS record,
+       s.message                              AS message,
+       s.who                                  AS who,
+       s.hits                                 AS hits,
+       s.created_at                           AS created_at,
+       datetime(s.created_at, 'unixepoch')    AS created,
+       s.updated_at                           AS updated_at,
+       datetime(s.updated_at, 'unixepoch')    AS updated,
+       s.until                                AS until_at,
+       datetime(s.until, 'unixepoch')         AS until,
+       s.until IS NULL OR s.until > unixepoch() AS active,
+       substr(s.address, instr(s.address, '@') + 1) AS domain
+  FROM suppression AS s;

@@ -20,6 +20,7 @@ TCase *mime_tests(void);
 TCase *queue_name_tests(void);
 TCase *report_tests(void);
 TCase *smtp_reply_tests(void);
+TCase *suppression_tests(void);
 TCase *trace_header_tests(void);
 
 #endif

@@ -19,6 +19,7 @@ Suite *rate_suite(void);
 Suite *relay_suite(void);
 Suite *retry_suite(void);
 Suite *site_name_suite(void);
+Suite *suppression_suite(void);
 Suite *template_suite(void);
 
 #endif

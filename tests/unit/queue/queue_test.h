@@ -25,6 +25,7 @@ TCase *lease_tests(void);
 TCase *move_tests(void);
 TCase *outcome_tests(void);
 TCase *sweep_tests(void);
+TCase *suppression_tests(void);
 TCase *view_tests(void);
 TCase *crash_tests(void);
 

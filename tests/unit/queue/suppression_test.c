@@ -1,0 +1,399 @@
+/* suppression_test.c - queue/queue_suppression.h: the list */
+#include "tests/unit/queue/queue_test.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "queue/queue_suppression.h"
+
+#define DAY 86400
+
+static const char *path;
+static struct queue *queue;
+static struct queue_conn *conn;
+static struct arena *arena;
+
+static void setup(void)
+{
+	path = store_path();
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+	arena = arena_new(0);
+}
+
+static void teardown(void)
+{
+	arena_unref(arena);
+	queue_disconnect(conn);
+	queue_close(queue);
+	assert_sound(path);
+}
+
+static struct suppression_mark once = {.rule = "once", .count = 1};
+static struct suppression_mark thrice = {
+    .rule = "thrice", .count = 3, .within_s = DAY, .keep_s = 10 * DAY};
+static struct suppression_mark everybody = {
+    .rule = "all", .all_tenants = true, .count = 1, .keep_s = DAY};
+
+static struct suppression_hit hit_of(
+    struct suppression_mark *mark, const char *tenant, const char *message)
+{
+	return (struct suppression_hit){.address = "bob@example.com",
+	    .tenant = tenant,
+	    .record = "Bounce",
+	    .class = "InvalidRecipient",
+	    .reason = "550 5.1.1 who?",
+	    .message = message,
+	    .code = 550,
+	    .at = clock_unix(),
+	    .marks = mark,
+	    .mark_count = 1};
+}
+
+static void note(struct suppression_hit hit)
+{
+	struct queue_intake intake = {.hits = &hit, .hit_count = 1};
+
+	ck_ok(queue_begin(conn, QUEUE_SYNCED, &why));
+	ck_ok(queue_insert(conn, &intake, NULL, 0, &why));
+	ck_ok(queue_commit(conn, &why));
+}
+
+static const struct suppression_entry *found(
+    const char *address, const char *tenant)
+{
+	const struct suppression_entry *e;
+
+	ck_ok(queue_suppressed(queue, address, "@example.com", tenant,
+	    clock_now_ms() + 5000, arena, &e, &why));
+	return e;
+}
+
+START_TEST(one_hit_is_enough_for_a_rule_that_says_so)
+{
+	const struct suppression_entry *e;
+
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	note(hit_of(&once, "acme", "m1"));
+	e = found("bob@example.com", "acme");
+	ck_assert_ptr_nonnull(e);
+	ck_assert_str_eq(e->class, "InvalidRecipient");
+	ck_assert_str_eq(e->reason, "550 5.1.1 who?");
+	ck_assert_str_eq(e->message, "m1");
+	ck_assert_int_eq(e->until, 0);
+	ck_assert_str_eq(
+	    sql_text(path, "SELECT kind || ' ' || address || ' ' || message || "
+			   "' ' || code || ' ' || why FROM event"),
+	    "suppressed bob@example.com m1 550 Bounce InvalidRecipient, mail "
+	    "of tenant acme");
+}
+END_TEST
+
+START_TEST(an_entry_holds_for_its_tenant_alone)
+{
+	note(hit_of(&once, "acme", "m1"));
+	ck_assert_ptr_null(found("bob@example.com", "other"));
+	ck_assert_ptr_null(found("bob@example.com", ""));
+	ck_assert_ptr_null(found("bob@example.com", NULL));
+	ck_assert_ptr_null(found("eve@example.com", "acme"));
+	note(hit_of(&once, "", "m2"));
+	ck_assert_ptr_nonnull(found("bob@example.com", ""));
+	ck_assert_ptr_null(found("bob@example.com", NULL));
+}
+END_TEST
+
+START_TEST(an_entry_for_everybody_holds_whoever_sends)
+{
+	note(hit_of(&everybody, "acme", "m1"));
+	ck_assert_ptr_nonnull(found("bob@example.com", "other"));
+	ck_assert_ptr_nonnull(found("bob@example.com", ""));
+	ck_assert_ptr_nonnull(found("bob@example.com", NULL));
+}
+END_TEST
+
+START_TEST(a_rule_counts_messages_and_not_reports)
+{
+	for (int i = 0; i < 5; i++)
+		note(hit_of(&thrice, "acme", "m1"));
+	note(hit_of(&thrice, "acme", "m2"));
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	note(hit_of(&thrice, "acme", "m3"));
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+	ck_assert_int_eq(
+	    sql_int(path, "SELECT count(*) FROM suppression_hit"), 0);
+	ck_assert_int_eq(sql_int(path, "SELECT hits FROM suppression"), 3);
+}
+END_TEST
+
+START_TEST(hits_that_are_too_far_apart_do_not_count)
+{
+	struct suppression_hit hit = hit_of(&thrice, "acme", "m1");
+
+	hit.at -= DAY;
+	note(hit);
+	note(hit_of(&thrice, "acme", "m2"));
+	note(hit_of(&thrice, "acme", "m3"));
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	note(hit_of(&thrice, "acme", "m4"));
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+}
+END_TEST
+
+START_TEST(the_same_message_does_not_prolong_an_entry)
+{
+	struct suppression_hit hit = hit_of(&everybody, "acme", "m1");
+	int64_t until;
+
+	hit.at -= 100;
+	note(hit);
+	until = found("bob@example.com", NULL)->until;
+	note(hit_of(&everybody, "acme", "m1"));
+	ck_assert_int_eq(found("bob@example.com", NULL)->until, until);
+	note(hit_of(&everybody, "acme", "m2"));
+	ck_assert_int_ge(found("bob@example.com", NULL)->until, until + 100);
+	ck_assert_int_eq(found("bob@example.com", NULL)->hits, 2);
+	note(hit_of(&everybody, "acme", "m1"));
+	/* One row of the timeline, for the entry. */
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM event"), 1);
+}
+END_TEST
+
+START_TEST(what_has_ended_is_not_found_and_goes_with_the_sweep)
+{
+	struct suppression_hit hit = hit_of(&everybody, "acme", "m1");
+	bool more;
+
+	hit.at -= 2 * DAY;
+	note(hit);
+	hit = hit_of(&thrice, "acme", "m1");
+	hit.at -= 2 * DAY;
+	note(hit);
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM suppression"), 1);
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	ck_ok(queue_sweep(conn, clock_unix(), &more, &why));
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM suppression"), 0);
+	ck_assert_int_eq(
+	    sql_int(path, "SELECT count(*) FROM suppression_hit"), 0);
+}
+END_TEST
+
+START_TEST(after_its_end_an_entry_begins_anew)
+{
+	struct suppression_hit hit = hit_of(&everybody, "acme", "m1");
+
+	hit.at -= 2 * DAY;
+	note(hit);
+	note(hit_of(&everybody, "acme", "m1"));
+	ck_assert_int_eq(found("bob@example.com", NULL)->hits, 1);
+	ck_assert_int_ge(
+	    found("bob@example.com", NULL)->created_at, clock_unix() - 60);
+}
+END_TEST
+
+START_TEST(a_hit_goes_with_the_verdict_that_it_belongs_to)
+{
+	struct suppression_hit hit = hit_of(&once, "acme", "m1");
+	struct queue_verdict verdict = {
+	    .kind = VERDICT_BOUNCED, .at = clock_unix(), .hit = &hit};
+	struct queue_leases leases;
+	size_t gone;
+
+	put_many(conn, "example.com", 1);
+	leases = lease_due(conn, 10, clock_unix(), arena);
+	verdict.recipient_id = leases.items[0].recipient_id;
+	ck_ok(queue_settle(conn, &verdict, 1, NULL, 0, false, &gone, &why));
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM recipient"), 0);
+}
+END_TEST
+
+/* ---- operators ---- */
+
+static const struct suppression_order order = {
+    .who = "ann", .why = "asked to", .what = "imported list.csv"};
+
+static struct suppression_entry entry_for(const char *address)
+{
+	return (struct suppression_entry){.address = address,
+	    .scope = {.all = true, .tenant = ""},
+	    .class = "manual",
+	    .record = "Operator",
+	    .who = "ann"};
+}
+
+START_TEST(an_operator_adds_and_removes_and_it_is_written_down)
+{
+	const char *keys[] = {"bob@example.com", "nobody@example.com"};
+	struct suppression_entry e = entry_for("bob@example.com");
+	struct suppression_counts counts;
+
+	ck_ok(queue_suppress(conn, &e, 1, &order, &counts, &why));
+	ck_assert_int_eq(counts.added, 1);
+	ck_ok(queue_suppress(conn, &e, 1, &order, &counts, &why));
+	ck_assert_int_eq(counts.added, 0);
+	ck_assert_int_eq(counts.changed, 1);
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+	note(hit_of(&thrice, "acme", "m1"));
+	ck_ok(queue_unsuppress(conn, keys, 2, NULL, &order, &counts, &why));
+	ck_assert_int_eq(counts.removed, 1);
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	ck_assert_int_eq(
+	    sql_int(path, "SELECT count(*) FROM suppression_hit"), 0);
+	ck_assert_str_eq(
+	    sql_text(path, "SELECT group_concat(kind || ' ' || who "
+			   "|| ' ' || why, '; ') FROM event"),
+	    "suppressed ann asked to; suppressed ann asked to; unsuppressed "
+	    "ann asked to");
+}
+END_TEST
+
+START_TEST(a_whole_domain_can_be_on_the_list)
+{
+	struct suppression_entry e = entry_for("@example.com");
+	struct suppression_counts counts;
+
+	ck_ok(queue_suppress(conn, &e, 1, &order, &counts, &why));
+	ck_assert_ptr_nonnull(found("anybody@example.com", "acme"));
+}
+END_TEST
+
+START_TEST(removing_from_one_tenant_leaves_the_others)
+{
+	static const struct suppression_scope acme = {.tenant = "acme"};
+	const char *key = "bob@example.com";
+	struct suppression_counts counts;
+
+	note(hit_of(&once, "acme", "m1"));
+	note(hit_of(&once, "other", "m2"));
+	ck_ok(queue_unsuppress(conn, &key, 1, &acme, &order, &counts, &why));
+	ck_assert_ptr_null(found("bob@example.com", "acme"));
+	ck_assert_ptr_nonnull(found("bob@example.com", "other"));
+}
+END_TEST
+
+START_TEST(a_dry_run_counts_and_changes_nothing)
+{
+	struct suppression_order dry = order;
+	struct suppression_entry e = entry_for("bob@example.com");
+	struct suppression_counts counts;
+
+	dry.dry_run = true;
+	ck_ok(queue_suppress(conn, &e, 1, &dry, &counts, &why));
+	ck_assert_int_eq(counts.added, 1);
+	ck_assert_ptr_null(found("bob@example.com", NULL));
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM event"), 0);
+}
+END_TEST
+
+START_TEST(a_large_order_is_one_line_of_the_timeline)
+{
+	enum { MANY = 2 * SUPPRESSION_EVENTS_MOST };
+	struct suppression_entry entries[MANY];
+	struct suppression_counts counts;
+
+	for (size_t i = 0; i < MANY; i++)
+		entries[i] =
+		    entry_for(arena_printf(arena, "u%zu@example.com", i));
+	ck_ok(queue_suppress(conn, entries, MANY, &order, &counts, &why));
+	ck_assert_int_eq(counts.added, MANY);
+	ck_assert_str_eq(
+	    sql_text(
+		path, "SELECT group_concat(who || ': ' || why) FROM event"),
+	    "ann: imported list.csv: 200 added, 0 changed, 0 removed: asked "
+	    "to");
+}
+END_TEST
+
+/* ---- asking ---- */
+
+START_TEST(asking_does_not_wait_for_whoever_writes)
+{
+	struct queue_conn *shell = store_connect(queue);
+	int64_t begun;
+
+	note(hit_of(&once, "acme", "m1"));
+	ck_ok(queue_begin(shell, QUEUE_SYNCED, &why));
+	begun = clock_now_ms();
+	for (int i = 0; i < 100; i++)
+		ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+	ck_assert_int_lt(clock_now_ms() - begun, QUEUE_ASK_MS);
+	queue_rollback(shell);
+	queue_disconnect(shell);
+}
+END_TEST
+
+static void *ask_often(void *ctx)
+{
+	struct arena *mine = arena_new(0);
+	const struct suppression_entry *e;
+	size_t *hits = ctx;
+
+	for (int i = 0; i < 500; i++)
+		if (queue_suppressed(queue, "bob@example.com", "@example.com",
+			"acme", clock_now_ms() + 60000, mine, &e, NULL) &&
+		    e)
+			++*hits;
+	arena_unref(mine);
+	return NULL;
+}
+
+START_TEST(many_threads_ask_at_once)
+{
+	pthread_t threads[40];
+	size_t hits[40] = {0};
+
+	note(hit_of(&once, "acme", "m1"));
+	for (size_t i = 0; i < COUNT(threads); i++)
+		ck_assert_int_eq(
+		    pthread_create(&threads[i], NULL, ask_often, &hits[i]), 0);
+	for (size_t i = 0; i < COUNT(threads); i++) {
+		(void)pthread_join(threads[i], NULL);
+		ck_assert_uint_eq(hits[i], 500);
+	}
+}
+END_TEST
+
+START_TEST(a_poisoned_file_answers_nothing_and_is_let_go)
+{
+	const struct suppression_entry *e;
+	struct err err = {0};
+
+	note(hit_of(&once, "acme", "m1"));
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+	queue_poison(queue, "a test");
+	ck_assert(!queue_suppressed(queue, "bob@example.com", "@example.com",
+	    "acme", clock_now_ms() + 5000, arena, &e, &err));
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	queue_disconnect(conn);
+	/* No lookup's connection is in the way. */
+	ck_ok(queue_reopen(queue, &why));
+	conn = store_connect(queue);
+	ck_assert_ptr_nonnull(found("bob@example.com", "acme"));
+}
+END_TEST
+
+TCase *suppression_tests(void)
+{
+	TCase *t = tcase_create("suppression");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, one_hit_is_enough_for_a_rule_that_says_so);
+	tcase_add_test(t, an_entry_holds_for_its_tenant_alone);
+	tcase_add_test(t, an_entry_for_everybody_holds_whoever_sends);
+	tcase_add_test(t, a_rule_counts_messages_and_not_reports);
+	tcase_add_test(t, hits_that_are_too_far_apart_do_not_count);
+	tcase_add_test(t, the_same_message_does_not_prolong_an_entry);
+	tcase_add_test(t, what_has_ended_is_not_found_and_goes_with_the_sweep);
+	tcase_add_test(t, after_its_end_an_entry_begins_anew);
+	tcase_add_test(t, a_hit_goes_with_the_verdict_that_it_belongs_to);
+	tcase_add_test(t, an_operator_adds_and_removes_and_it_is_written_down);
+	tcase_add_test(t, a_whole_domain_can_be_on_the_list);
+	tcase_add_test(t, removing_from_one_tenant_leaves_the_others);
+	tcase_add_test(t, a_dry_run_counts_and_changes_nothing);
+	tcase_add_test(t, a_large_order_is_one_line_of_the_timeline);
+	tcase_add_test(t, asking_does_not_wait_for_whoever_writes);
+	tcase_add_test(t, many_threads_ask_at_once);
+	tcase_add_test(t, a_poisoned_file_answers_nothing_and_is_let_go);
+	return t;
+}
