@@ -29,6 +29,7 @@ static const struct cli_command *const commands[] = {
     &cmd_queue,
     &cmd_summary,
     &cmd_show,
+    &cmd_logs,
     &cmd_check,
     &cmd_test,
     &cmd_status,
@@ -62,6 +63,12 @@ enum option_id {
 	OPTION_SEED,
 	OPTION_SESSIONS,
 	OPTION_TRUST,
+	OPTION_FOLLOW,
+	OPTION_TYPE,
+	OPTION_ID,
+	OPTION_SINCE,
+	OPTION_UNTIL,
+	OPTION_DIR,
 };
 
 static const struct option_row {
@@ -72,14 +79,15 @@ static const struct option_row {
 } rows[] = {
     {"domain", "DOMAIN", "recipients of this domain", CLI_SELECTOR,
 	OPTION_DOMAIN, 'd'},
-    {"sender", "ADDRESS", "mail from this sender", CLI_SELECTOR, OPTION_SENDER,
-	's'},
-    {"recipient", "ADDRESS", "mail to this recipient", CLI_SELECTOR,
+    {"sender", "ADDRESS", "mail from this sender", CLI_SELECTOR | CLI_LOGS,
+	OPTION_SENDER, 's'},
+    {"recipient", "ADDRESS", "mail to this recipient", CLI_SELECTOR | CLI_LOGS,
 	OPTION_RECIPIENT, 'r'},
-    {"tenant", "NAME", "mail of this tenant", CLI_SELECTOR, OPTION_TENANT, 't'},
+    {"tenant", "NAME", "mail of this tenant", CLI_SELECTOR | CLI_LOGS,
+	OPTION_TENANT, 't'},
     {"campaign", "NAME", "mail of this campaign", CLI_SELECTOR, OPTION_CAMPAIGN,
 	'C'},
-    {"queue", "NAME", "mail in this scheduled queue", CLI_SELECTOR,
+    {"queue", "NAME", "mail in this scheduled queue", CLI_SELECTOR | CLI_LOGS,
 	OPTION_QUEUE, 'Q'},
     {"state", "STATE", "queued, leased (being delivered) or held", CLI_SELECTOR,
 	OPTION_STATE, 'S'},
@@ -103,6 +111,17 @@ static const struct option_row {
 	OPTION_SESSIONS, 'n'},
     {"trust", "CIDR", "for --open-relay: insiders are here, too", CLI_TEST,
 	OPTION_TRUST, 't'},
+    {"follow", NULL, "go on with what is written from now on", CLI_LOGS,
+	OPTION_FOLLOW, 'f'},
+    {"type", "TYPE,...", "records of these types, e.g. Bounce,OOB", CLI_LOGS,
+	OPTION_TYPE, 'T'},
+    {"id", "ID", "records of this message (or the id's first digits)", CLI_LOGS,
+	OPTION_ID, 'i'},
+    {"since", "TIME", "\"10 mins\" (ago), 2026-11-21, \"2026-11-21 03:24\"",
+	CLI_LOGS, OPTION_SINCE, 'S'},
+    {"until", "TIME", "the same, for the end", CLI_LOGS, OPTION_UNTIL, 'U'},
+    {"dir", "DIR", "logs that are here, not where the policy says", CLI_LOGS,
+	OPTION_DIR, 'd'},
 
     {"policy", "FILE", "the policy", 0, OPTION_POLICY, 'p'},
     {"queue", "FILE", "the queue's file; before COMMAND", 0, OPTION_QUEUE_FILE,
@@ -345,6 +364,24 @@ static bool read_option(
 		return read_number(cli, row, value, &cli->test.sessions);
 	case OPTION_TRUST:
 		return read_trust(cli, value);
+	case OPTION_FOLLOW:
+		cli->logs.follow = true;
+		return true;
+	case OPTION_TYPE:
+		cli->logs.types = value;
+		return true;
+	case OPTION_ID:
+		s->id = value;
+		return true;
+	case OPTION_SINCE:
+		cli->logs.since = value;
+		return true;
+	case OPTION_UNTIL:
+		cli->logs.until = value;
+		return true;
+	case OPTION_DIR:
+		cli->logs.dir = value;
+		return true;
 	case OPTION_HELP:
 	case OPTION_VERSION:
 		break;

@@ -30,6 +30,11 @@ struct cli {
 		const char *trusted[32];
 		size_t trusted_count;
 	} test;
+	struct {
+		bool follow;
+		/* as they were written; NULL: not given */
+		const char *types, *since, *until, *dir;
+	} logs;
 	char **arguments; /* after the command; ends with NULL */
 	int argument_count;
 };
@@ -41,6 +46,7 @@ enum cli_takes {
 	CLI_QUEUE_INTEGRITY = 4,
 	CLI_VERBATIM = 8, /* what follows the command is not for us */
 	CLI_TEST = 16,
+	CLI_LOGS = 32,
 };
 
 struct cli_command {
@@ -52,8 +58,8 @@ struct cli_command {
 	int (*run)(struct cli *cli);
 };
 
-extern const struct cli_command cmd_check, cmd_params, cmd_queue, cmd_reload,
-    cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
+extern const struct cli_command cmd_check, cmd_logs, cmd_params, cmd_queue,
+    cmd_reload, cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
 
 /* The whole program: returns its exit code. */
 int cli_run(int argc, char **argv, FILE *out, FILE *err);

@@ -50,6 +50,27 @@ void out_text_len(FILE *out, const char *s, size_t len)
 	}
 }
 
+void out_json_safe(struct buf *out, const char *json, size_t len)
+{
+	size_t step;
+
+	for (size_t i = 0; i < len; i += step) {
+		uint32_t c;
+
+		step = str_utf8_step(json + i, len - i);
+		if (!step) {
+			buf_addstr(out, "\\ufffd");
+			step = 1;
+			continue;
+		}
+		c = code_point(json + i, step);
+		if (is_risky(c))
+			buf_addf(out, "\\u%04x", (unsigned)c);
+		else
+			buf_add(out, json + i, step);
+	}
+}
+
 void out_text(FILE *out, const char *s)
 {
 	if (s)

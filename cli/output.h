@@ -11,11 +11,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/value.h"
 
 /* NULL: "-". */
 void out_text(FILE *out, const char *s);
 void out_text_len(FILE *out, const char *s, size_t len);
+/* JSON text, the same with \uNNNN for such characters. */
+void out_json_safe(struct buf *out, const char *json, size_t len);
 /* "512", "12 kB", "3.4 MB": at most 7 characters.  text: 24 bytes. */
 char *out_size(char text[24], int64_t bytes);
 /* Local time, "2026-11-21 03:24:00".  text: 32 bytes. */

@@ -151,6 +151,9 @@ struct session_owner_ops {
 	/* Opportunistic TLS failed at a host that offers it.  True: connect to
 	 * that host once more, in clear text. */
 	bool (*tls_failed)(void *owner);
+	/* The first command of this job's transaction is about to leave, or it
+	 * is answered without one.  NULL: nobody wants to know. */
+	void (*begins)(void *owner, struct delivery_job *job);
 };
 
 /* Callbacks come from the loop, never from inside start, wake, shutdown or

@@ -29,6 +29,8 @@ static enum smtp_step begin(struct smtp_session *s, struct delivery_job *job)
 	s->now.job = job;
 	s->now.texts = job->arena ? NULL : arena_new(0);
 	s->idle = false;
+	if (s->ops->begins)
+		s->ops->begins(s->owner, job);
 	step = smtp_engine_begin(
 	    s->engine, job, job->arena ? job->arena : s->now.texts);
 	/* What was refused here did not burden the peer. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -20,9 +21,15 @@
 /* A record is some kilobytes; this is for a file that is not ours. */
 #define LINE_MOST ((size_t)16 << 20)
 
+/* What a zstd frame begins with (RFC 8878, 3.1.1); no text does. */
+static const unsigned char magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
+
+enum packing { PACKING_UNKNOWN, PACKING_ZSTD, PACKING_NONE };
+
 struct log_reader {
 	char *path;
 	int fd;
+	enum packing packing;
 	ZSTD_DCtx *zstd;
 	char in[65536];
 	ZSTD_inBuffer unread;
@@ -67,6 +74,14 @@ void log_reader_close(struct log_reader *r)
 bool log_reader_whole(const struct log_reader *r)
 {
 	return !r->frame_open && r->text.len == r->returned;
+}
+
+bool log_reader_finished(const struct log_reader *r)
+{
+	struct stat st;
+
+	return fstat(r->fd, &st) == 0 &&
+	       (!(st.st_mode & S_IWUSR) || st.st_nlink == 0);
 }
 
 static bool take_line(struct log_reader *r, const char **line, size_t *len)
@@ -114,6 +129,30 @@ static enum log_read decompress(struct log_reader *r, struct err *err)
 	}
 }
 
+/* Fewer bytes than tell stay in `in` until more were written. */
+static enum packing recognise(const struct log_reader *r)
+{
+	size_t have = r->unread.size, most = sizeof magic;
+
+	if (memcmp(r->in, magic, have < most ? have : most) != 0)
+		return PACKING_NONE;
+	return have < most ? PACKING_UNKNOWN : PACKING_ZSTD;
+}
+
+static enum log_read take_text(struct log_reader *r, struct err *err)
+{
+	if (r->packing == PACKING_UNKNOWN)
+		r->packing = recognise(r);
+	if (r->packing == PACKING_ZSTD)
+		return decompress(r, err);
+	if (r->packing == PACKING_UNKNOWN || r->unread.pos == r->unread.size)
+		return LOG_READ_END;
+	buf_add(
+	    &r->text, r->in + r->unread.pos, r->unread.size - r->unread.pos);
+	r->unread.pos = r->unread.size;
+	return LOG_READ_LINE;
+}
+
 /* LOG_READ_LINE: there is more text now. */
 static enum log_read read_more(struct log_reader *r, struct err *err)
 {
@@ -128,11 +167,15 @@ static enum log_read read_more(struct log_reader *r, struct err *err)
 		return LOG_READ_FAILED;
 	}
 	for (;;) {
-		got = decompress(r, err);
+		size_t kept = 0;
+
+		got = take_text(r, err);
 		if (got != LOG_READ_END)
 			return got;
+		if (r->packing == PACKING_UNKNOWN)
+			kept = r->unread.size;
 		do {
-			n = read(r->fd, r->in, sizeof r->in);
+			n = read(r->fd, r->in + kept, sizeof r->in - kept);
 		} while (n < 0 && errno == EINTR);
 		if (n < 0) {
 			(void)err_errno(err, ERR_TEMP, "read %s", r->path);
@@ -140,7 +183,7 @@ static enum log_read read_more(struct log_reader *r, struct err *err)
 		}
 		if (n == 0)
 			return LOG_READ_END;
-		r->unread = (ZSTD_inBuffer){r->in, (size_t)n, 0};
+		r->unread = (ZSTD_inBuffer){r->in, kept + (size_t)n, 0};
 	}
 }
 

@@ -4,7 +4,8 @@
  * For `penstock logs`, for tests, for whoever follows a log.  A file that is
  * still written, or was left by a process that died, ends somewhere in its zstd
  * frame: that is an end like any other, and reading goes on from there when
- * more was written.
+ * more was written.  A file that is not compressed (somebody unpacked it) is
+ * read as well.
  */
 #ifndef LOGS_LOG_READ_H
 #define LOGS_LOG_READ_H
@@ -19,7 +20,7 @@ void log_reader_close(struct log_reader *reader); /* NULL is fine */
 enum log_read {
 	LOG_READ_LINE,
 	LOG_READ_END,    /* for now: ask again when the file may have grown */
-	LOG_READ_FAILED, /* not a zstd stream, or it cannot be read */
+	LOG_READ_FAILED, /* a damaged zstd stream, or it cannot be read */
 };
 /* *line is without its newline and lives until the next call. */
 enum log_read log_reader_next(
@@ -27,6 +28,9 @@ enum log_read log_reader_next(
 /* After LOG_READ_END: nothing more can come; the frame has its end and the last
  * line its newline. */
 bool log_reader_whole(const struct log_reader *reader);
+/* Its writer is done with it, or it was removed.  Asked before the last
+ * LOG_READ_END: everything was read. */
+bool log_reader_finished(const struct log_reader *reader);
 
 /* False: enough. */
 typedef bool log_line_fn(const char *line, size_t len, void *ctx);

@@ -58,6 +58,8 @@ const char *dns_type_name(enum dns_type type)
 		return "TXT";
 	case DNS_AAAA:
 		return "AAAA";
+	case DNS_CNAME:
+		return "CNAME";
 	case DNS_TLSA:
 		return "TLSA";
 	}

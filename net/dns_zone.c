@@ -22,7 +22,7 @@
 #define MOST_CNAMES 8
 #define MOST_WORDS 64
 
-enum { TYPE_NONE = 0, TYPE_CNAME = 5, TYPE_FAIL = -1 };
+enum { TYPE_NONE = 0, TYPE_FAIL = -1 };
 
 struct record {
 	const char *name; /* lower case, no trailing dot */
@@ -50,7 +50,7 @@ static const struct {
     {"TXT", DNS_TXT},
     {"PTR", DNS_PTR},
     {"TLSA", DNS_TLSA},
-    {"CNAME", TYPE_CNAME},
+    {"CNAME", DNS_CNAME},
     {"FAIL", TYPE_FAIL},
     {"SOA", TYPE_NONE},
     {"NS", TYPE_NONE},
@@ -210,7 +210,7 @@ static bool read_data(
 	case DNS_TLSA:
 		return read_tlsa(zone, data, row, err);
 	case DNS_PTR:
-	case TYPE_CNAME:
+	case DNS_CNAME:
 		if (!*data || strpbrk(data, " \t"))
 			return err_set(err, ERR_CONFIG,
 			    "expected a name, got \"%.80s\"", data);
@@ -464,7 +464,7 @@ static const struct record *cname_of(
     const struct dns_zone *zone, const char *owner)
 {
 	for (size_t i = 0; i < zone->records.count; i++)
-		if (zone->records.items[i].type == TYPE_CNAME &&
+		if (zone->records.items[i].type == DNS_CNAME &&
 		    str_eq(zone->records.items[i].name, owner))
 			return &zone->records.items[i];
 	return NULL;
@@ -511,8 +511,9 @@ void dns_zone_answer(struct dns_zone *zone, const char *name,
 			return;
 		}
 		cname = cname_of(zone, owner);
-		if (!cname) {
+		if (!cname || type == DNS_CNAME) {
 			out->status = DNS_OK;
+			out->canonical = i ? arena_strdup(arena, asked) : NULL;
 			collect(zone, owner, type, arena, out, ttl);
 			return;
 		}

@@ -190,6 +190,8 @@ static void on_addresses(const struct dns_answer *answer, void *ctx)
 
 	switch (answer->status) {
 	case DNS_OK:
+		if (answer->canonical)
+			host->canonical = answer->canonical;
 		if (answer->count)
 			add_addresses(l->result->arena, host, answer);
 		expires(l->result, answer->expires_at);
@@ -200,6 +202,7 @@ static void on_addresses(const struct dns_answer *answer, void *ctx)
 	case DNS_FAILED:
 	case DNS_BOGUS:
 		l->failed = answer->why;
+		host->failed = true;
 		/* Half an answer is not kept for long. */
 		expires(l->result, clock_now_ms() + FAILED_TTL_MS);
 		break;

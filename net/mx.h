@@ -27,7 +27,10 @@ struct mx_host {
 	uint16_t port;             /* 0: none given */
 	struct ip_addr *addresses; /* resolver order, IPv4, then IPv6 */
 	size_t address_count;
-	bool secure;
+	bool secure; /* all of its addresses, by DNSSEC */
+	/* Some of them could not be had: nothing is known of their security. */
+	bool failed;
+	const char *canonical; /* it is an alias of this; NULL: none */
 };
 
 struct mx_result {

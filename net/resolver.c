@@ -181,6 +181,7 @@ static bool read_row(
 		row->name = dns_name_text(q->arena, p + 2, len - 2);
 		return row->name != NULL;
 	case DNS_PTR:
+	case DNS_CNAME:
 		row->name = dns_name_text(q->arena, p, len);
 		return row->name != NULL;
 	case DNS_TXT:
@@ -202,6 +203,21 @@ static void read_rows(
 		if (read_row(q, result->data[i], (size_t)result->len[i],
 			&a->rows[a->count]))
 			a->count++;
+}
+
+/* libunbound follows aliases, and says where it arrived. */
+static const char *canonical_name(
+    struct question *q, const struct ub_result *result)
+{
+	size_t len = result->canonname ? strlen(result->canonname) : 0;
+	char *name;
+
+	if (!len || q->type == DNS_CNAME)
+		return NULL;
+	name = str_lower(arena_strndup(q->arena, result->canonname, len));
+	if (name[len - 1] == '.')
+		name[len - 1] = '\0';
+	return *name && !str_case_eq(name, q->name) ? name : NULL;
 }
 
 static int64_t expiry(const struct ub_result *result)
@@ -244,6 +260,7 @@ static void on_result(void *ctx, int rc, struct ub_result *result)
 		return;
 	} else {
 		read_rows(q, result, &a);
+		a.canonical = canonical_name(q, result);
 	}
 	ub_resolve_free(result);
 	answer(q, &a);

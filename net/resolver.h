@@ -41,6 +41,7 @@ void resolver_set_zone(struct resolver *resolver, struct dns_zone *zone);
 
 enum dns_type {
 	DNS_A = 1,
+	DNS_CNAME = 5,
 	DNS_PTR = 12,
 	DNS_MX = 15,
 	DNS_TXT = 16,
@@ -55,8 +56,9 @@ enum dns_status {
 };
 
 struct dns_row {
-	int preference;   /* MX */
-	const char *name; /* MX, PTR: lower case, no trailing dot; "" for "." */
+	int preference; /* MX */
+	const char
+	    *name; /* MX, PTR, CNAME: lower case, no trailing dot; "" for "." */
 	struct ip_addr ip; /* A, AAAA */
 	const void *data;  /* TXT, TLSA: raw */
 	size_t len;
@@ -67,6 +69,9 @@ struct dns_answer {
 	bool secure;
 	struct dns_row *rows;
 	size_t count;
+	/* What the name is an alias of, in the end: lower case, no trailing
+	 * dot; NULL: it is none, or nothing was answered. */
+	const char *canonical;
 	int64_t expires_at; /* clock_now_ms */
 	const char *why;    /* for DNS_FAILED, DNS_BOGUS */
 };

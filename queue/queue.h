@@ -48,7 +48,8 @@ struct queue_options {
  * database of ours (ERR_PERM), a schema that is newer, a network file system, a
  * second router (ERR_CONFIG).  Older schemas are migrated.  For QUEUE_ROUTER:
  * takes the instance lock for life, takes back the leases of a dead router
- * (crashes + 1; at 3 the recipient is held), checks `queue` and `recipient`
+ * (crashes + 1 for those that it was at, queue_attempt_begins(); at 3 the
+ * recipient is held), checks `queue` and `recipient`
  * after an unclean stop. */
 bool queue_open(struct queue **out, const struct queue_options *options,
     struct err *err) MUST_USE;
@@ -132,6 +133,9 @@ struct queue_message {
 	const char *inline_content;
 };
 
+/* So many routers may die over a recipient before it is held. */
+#define QUEUE_CRASHES_MOST 3
+
 #define QUEUE_CHUNK 65536
 #define QUEUE_INLINE (2 * QUEUE_CHUNK)
 
@@ -162,6 +166,12 @@ bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
  */
 bool queue_extend(struct queue_conn *conn, int64_t until, struct err *err)
     MUST_USE;
+
+/* An attempt really begins, and is over: should the router die in between, its
+ * recipient is suspected.  A store into shared memory, from any thread.  The
+ * mark says which; 0 is fine. */
+int queue_attempt_begins(struct queue *queue, int64_t recipient_id) MUST_USE;
+void queue_attempt_ends(struct queue *queue, int mark);
 
 /* One chunk (from 0) of a content; short only at the end.  ERR_PERM when it is
  * missing. */

@@ -240,6 +240,32 @@ static bool owner_commit(struct queue_conn *conn, enum sql_statement which,
 	return false;
 }
 
+static bool take_back(
+    struct queue_conn *conn, bool unclean, size_t *count, struct err *err)
+{
+	struct queue *queue = conn->queue;
+	const int64_t *suspects = NULL;
+	size_t suspect_count = 0;
+	struct err why = {0};
+
+	queue->attempts = queue_attempts_open(queue->path, &why);
+	if (!queue->attempts)
+		diag_warn("%s; should the router die, nobody will know over "
+			  "which message",
+		    why.text);
+	else if (unclean)
+		suspects = queue_attempts_left(queue->attempts, &suspect_count);
+	if (!queue_leases_back(conn, suspects, suspect_count, count, err))
+		return false;
+	if (suspect_count)
+		diag_warn("%s: the last router died while it was at %zu "
+			  "recipients",
+		    queue->path, suspect_count);
+	if (queue->attempts)
+		queue_attempts_clear(queue->attempts);
+	return true;
+}
+
 static bool start_daemon(struct queue_conn *conn, struct err *err)
 {
 	struct queue *queue = conn->queue;
@@ -256,7 +282,7 @@ static bool start_daemon(struct queue_conn *conn, struct err *err)
 			return false;
 	}
 	if (queue->program == QUEUE_ROUTER) {
-		if (!queue_leases_back(conn, unclean, &count, err))
+		if (!take_back(conn, unclean, &count, err))
 			return false;
 		if (count)
 			diag_info("%s: took back %zu recipients that were "
@@ -287,6 +313,7 @@ static void free_queue(struct queue *queue)
 	if (queue->bell >= 0)
 		(void)close(queue->bell);
 	queue_lock_close(&queue->lock);
+	queue_attempts_close(queue->attempts);
 	(void)pthread_mutex_destroy(&queue->room_mutex);
 	queue_readers_release(queue);
 	free(queue->path);
@@ -432,6 +459,16 @@ bool queue_router_runs(const struct queue *queue)
 	return queue->program == QUEUE_ROUTER ||
 	       (queue->lock.fd >= 0 &&
 		   queue_lock_byte_taken(&queue->lock, QUEUE_LOCK_ROUTER));
+}
+
+int queue_attempt_begins(struct queue *queue, int64_t recipient_id)
+{
+	return queue_attempts_begin(queue->attempts, recipient_id);
+}
+
+void queue_attempt_ends(struct queue *queue, int mark)
+{
+	queue_attempts_end(queue->attempts, mark);
 }
 
 bool queue_extend(struct queue_conn *conn, int64_t until, struct err *err)

@@ -24,13 +24,13 @@
 
 #include "base/list.h"
 #include "queue/queue.h"
+#include "queue/queue_attempts.h"
 #include "queue/queue_lock.h"
 #include "sql/sql.h"
 
 #define QUEUE_PATIENCE_MS 5000
 #define QUEUE_LARGE (1024 * 1024) /* content beyond it is written ahead */
 #define QUEUE_CHUNK_BITS 20       /* chunk id = content << 20 | n */
-#define QUEUE_CRASHES_MOST 3
 
 struct queue {
 	char *path;
@@ -40,7 +40,8 @@ struct queue {
 	unsigned free_floor_percent;
 	int64_t wal_limit_bytes;
 	struct queue_lock lock; /* presence, and the router's instance */
-	int64_t generation;     /* of the file while we have it open */
+	struct queue_attempts *attempts; /* the router's; NULL: none */
+	int64_t generation;              /* of the file while we have it open */
 	atomic_bool poisoned;
 	bool unclean;           /* so was the stop before this start */
 	atomic_bool check_owed; /* a queue_check began, nothing is known */
@@ -189,9 +190,9 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 
 /* ---- queue_lease.c, queue_sweep.c ---- */
 
-/* Takes back what a router had leased that no longer lives.  `crashed`: it did
- * not stop cleanly, so what it was at is suspected. */
-bool queue_leases_back(struct queue_conn *conn, bool crashed, size_t *count,
-    struct err *err) MUST_USE;
+/* Takes back what a router had leased that no longer lives.  suspects: whose
+ * attempt was under way when it died, ascending. */
+bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
+    size_t suspect_count, size_t *count, struct err *err) MUST_USE;
 
 #endif

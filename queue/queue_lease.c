@@ -386,9 +386,26 @@ bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
 	return true;
 }
 
+static bool is_among(const int64_t *ascending, size_t count, int64_t id)
+{
+	size_t from = 0, to = count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (ascending[middle] == id)
+			return true;
+		if (ascending[middle] < id)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
+}
+
 /* In steps, so that custody is not held up. */
-bool queue_leases_back(
-    struct queue_conn *conn, bool crashed, size_t *count, struct err *err)
+bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
+    size_t suspect_count, size_t *count, struct err *err)
 {
 	static const char why[] = "router died while delivering this";
 	int64_t ids[LEASED_BATCH];
@@ -414,7 +431,8 @@ bool queue_leases_back(
 			if (!stmt)
 				goto failed;
 			(void)sqlite3_bind_int64(stmt, 1, ids[i]);
-			(void)sqlite3_bind_int(stmt, 2, crashed);
+			(void)sqlite3_bind_int(
+			    stmt, 2, is_among(suspects, suspect_count, ids[i]));
 			(void)sqlite3_bind_int(stmt, 3, QUEUE_CRASHES_MOST);
 			queue_bind_text(stmt, 4, why);
 			if (!queue_run(conn, stmt, err))

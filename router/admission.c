@@ -151,6 +151,7 @@ static void run_answered(struct loop_item *item)
 	struct admission *ad = CONTAINER_OF(item, struct admission, item);
 	const struct script_reject *reject;
 
+	ready_message_ends(ad->rm, ad->all->r->queue, NULL, 0);
 	switch (script_call_outcome(ad->call)) {
 	case SCRIPT_NO_HANDLER:
 	case SCRIPT_VALUE:
@@ -190,6 +191,7 @@ static void loaded(struct message **messages, const struct err *err, void *ctx)
 	ad->policy = script_policy_ref(ad->all->r->policy);
 	ad->call = script_call_new(ad->policy, event);
 	script_arg_message(ad->call, ad->message);
+	ready_message_begins(ad->rm, ad->all->r->queue, NULL, 0);
 	script_call_submit(
 	    ad->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, ad);
 }

@@ -161,6 +161,14 @@ static struct delivery_job *on_next(void *owner, bool early)
 	return NULL;
 }
 
+static void on_begins(void *owner, struct delivery_job *job)
+{
+	struct connection *c = owner;
+
+	ready_message_begins(
+	    job->owner_data, c->rq->r->queue, job->recipients, job->count);
+}
+
 /* Those with a reply first, so that each part is one array. */
 static size_t partition(struct delivery_job *job)
 {
@@ -185,6 +193,7 @@ static void on_done(
 	struct attempt attempt = attempt_of(c, rm, facts);
 	size_t replied = partition(job);
 
+	ready_message_ends(rm, c->rq->r->queue, job->recipients, job->count);
 	c->rq->in_flight--;
 	if (replied < job->count) {
 		wait_again(rm, job, replied);
@@ -265,7 +274,7 @@ static bool on_tls_failed(void *owner)
 }
 
 static const struct session_owner_ops ops = {
-    on_next, on_done, on_closed, on_tls_failed};
+    on_next, on_done, on_closed, on_tls_failed, on_begins};
 
 /* ---- opening ---- */
 

@@ -139,6 +139,7 @@ static void run_answered(struct loop_item *item)
 {
 	struct injection *inj = CONTAINER_OF(item, struct injection, item);
 
+	ready_message_ends(inj->rm, inj->in->r->queue, NULL, 0);
 	switch (script_call_outcome(inj->call)) {
 	case SCRIPT_NO_HANDLER:
 	case SCRIPT_VALUE:
@@ -189,6 +190,7 @@ static void loaded(struct message **messages, const struct err *err, void *ctx)
 	script_arg_message(inj->call, inj->message);
 	/* What the connection knew; changes to it are lost. */
 	script_arg_conn_meta(inj->call, inj->message->meta);
+	ready_message_begins(inj->rm, inj->in->r->queue, NULL, 0);
 	script_call_submit(
 	    inj->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, inj);
 }

@@ -128,6 +128,8 @@ static void take_host(struct search *s, size_t host, struct mx_result *result)
 		h->addresses = result->hosts[0].addresses;
 		h->address_count = result->hosts[0].address_count;
 		h->secure = s->validated && result->hosts[0].secure;
+		h->failed = result->hosts[0].failed;
+		h->canonical = result->hosts[0].canonical;
 		return;
 	}
 	diag_warn("mx_list: %s: %s: skipped", h->name, result->why);
@@ -173,6 +175,8 @@ static void take_mx(struct search *s, struct mx_result *result)
 		    .port = h->port,
 		    .addresses = h->addresses,
 		    .secure = s->validated && h->secure,
+		    .failed = h->failed,
+		    .canonical = h->canonical,
 		    .address_count = h->address_count};
 	}
 	s->is_literal = result->is_literal;

@@ -23,9 +23,11 @@ struct destination_host {
 	const char *name; /* for records and certificates */
 	const char *path; /* a unix socket; the rest is unset */
 	int preference;
-	uint16_t port;    /* 0: none given */
-	bool secure;      /* its addresses, by DNSSEC */
-	bool sts_refused; /* MTA-STS of the domain does not name it */
+	uint16_t port;         /* 0: none given */
+	bool secure;           /* its addresses, by DNSSEC */
+	bool failed;           /* some of them could not be had */
+	const char *canonical; /* it is an alias of this; NULL: none */
+	bool sts_refused;      /* MTA-STS of the domain does not name it */
 	const struct ip_addr *addresses;
 	size_t address_count;
 };

@@ -264,6 +264,8 @@ void intake_settled(struct intake *in, struct ready_message *rm)
 	if (--rm->unsettled > 0)
 		return;
 	sq->leased_messages--;
+	if (in->r->suspect == rm)
+		in->r->suspect = NULL;
 	ready_message_free(rm, &in->r->inline_bytes);
 	if (in->state_count[SQ_RUNNABLE] > 0)
 		loop_defer(in->r->loop, &in->pump);

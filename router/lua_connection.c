@@ -150,6 +150,7 @@ static void report(
 		for (size_t n = 0; n < rm->count; n++)
 			rm->recipients[n].reply = copy;
 		c->rq->in_flight--;
+		ready_message_ends(rm, lc->r->queue, NULL, 0);
 		outcome_report(
 		    lc->r->outcomes, rm, rm->recipients, rm->count, &attempt);
 	}
@@ -204,6 +205,8 @@ static void call_send(
 		script_arg_message(call, lc->messages[0]);
 	drop_messages(lc); /* the call has references of its own */
 	lc->stage = SENDING;
+	for (size_t i = 0; i < lc->count; i++)
+		ready_message_begins(lc->batch[i], lc->r->queue, NULL, 0);
 	submit(lc, call, SEND_MS);
 }
 

@@ -210,6 +210,7 @@ static void serve(struct inbox_item *item, void *ctx)
 	struct smtp_reply circle;
 	bool circles = ready_message_circles(rm, &circle);
 
+	ready_message_begins(rm, task->m->r->queue, NULL, 0);
 	for (size_t i = 0; i < rm->count; i++) {
 		struct delivery_recipient *r = &rm->recipients[i];
 
@@ -222,6 +223,7 @@ static void serve(struct inbox_item *item, void *ctx)
 			r->reply =
 			    deliver_one(task, &r->who.address, template, meta);
 	}
+	ready_message_ends(rm, task->m->r->queue, NULL, 0);
 	loop_post(task->m->r->loop, &task->item);
 }
 

@@ -23,6 +23,7 @@
 #define LIFE_MS 300000
 #define FAILURE_LIFE_MS 10000
 #define DNS_MS 30000
+#define SOME_FAILED "some of its addresses cannot be validated"
 
 enum key {
 	KEY_PASSWORD,
@@ -322,6 +323,27 @@ static void on_dane_answer(struct dane_result *result, void *ctx)
 	loop_post(q->making->rq->r->loop, &q->item);
 }
 
+static void ask_dane_of(struct making *m, size_t host)
+{
+	struct ready_queue *rq = m->rq;
+	const struct destination_host *h = &rq->destination->hosts[host];
+	struct dane_question *q;
+
+	if (h->path || h->address_count == 0 || (!h->secure && !h->canonical))
+		return;
+	q = xcalloc(1, sizeof *q);
+	q->item.run = run_dane;
+	q->making = m;
+	q->host = host;
+	m->open++;
+	dane_lookup(rq->r->validator,
+	    &(struct dane_host){.name = h->name,
+		.canonical = h->canonical,
+		.secure = h->secure},
+	    plan_port(m->means->path->record, m->means->source->record, h),
+	    clock_now_ms() + DNS_MS, on_dane_answer, q);
+}
+
 /* RFC 7672, 2.2: MX and addresses have to be secure, or the records would say
  * nothing; what cannot be validated is not used. */
 static void ask_dane(struct making *m)
@@ -352,19 +374,13 @@ static void ask_dane(struct making *m)
 	means->answers =
 	    ARENA_ARRAY(means->arena, struct arena *, d->count + 1);
 	for (size_t i = 0; i < d->count; i++) {
-		const struct destination_host *h = &d->hosts[i];
-		struct dane_question *q;
-
-		if (!h->secure || h->path || h->address_count == 0)
-			continue;
-		q = xcalloc(1, sizeof *q);
-		q->item.run = run_dane;
-		q->making = m;
-		q->host = i;
-		m->open++;
-		dane_lookup(rq->r->validator, h->name,
-		    plan_port(path, means->source->record, h),
-		    clock_now_ms() + DNS_MS, on_dane_answer, q);
+		/* Half of the addresses would do to connect, but not to know
+		 * that nobody has taken the security of the others away. */
+		if (d->hosts[i].failed && d->hosts[i].address_count)
+			means->hosts[i] = (struct host_tls){
+			    .status = DANE_FAILED, .why = SOME_FAILED};
+		else
+			ask_dane_of(m, i);
 	}
 }
 

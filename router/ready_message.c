@@ -117,6 +117,7 @@ struct ready_message *ready_message_new(const struct queue_lease *leases,
 		    .due_at = leases[i].due_at,
 		    .expires = leases[i].expires,
 		    .attempts = leases[i].attempts,
+		    .crashes = leases[i].crashes,
 		};
 	}
 	return rm;
@@ -147,6 +148,44 @@ void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes)
 		message_unref(rm->kept.items[i]);
 	ARRAY_FREE(&rm->kept);
 	arena_unref(rm->arena);
+}
+
+void ready_message_begins(struct ready_message *rm, struct queue *queue,
+    const struct delivery_recipient *recipients, size_t count)
+{
+	if (!recipients)
+		count = rm->count;
+	for (size_t i = 0; i < count; i++) {
+		struct ready_recipient *info =
+		    &rm->info[recipients ? recipients[i].recipient_id
+					 : (int64_t)i];
+
+		if (!info->mark)
+			info->mark = queue_attempt_begins(queue, info->row);
+	}
+}
+
+void ready_message_ends(struct ready_message *rm, struct queue *queue,
+    const struct delivery_recipient *recipients, size_t count)
+{
+	if (!recipients)
+		count = rm->count;
+	for (size_t i = 0; i < count; i++) {
+		struct ready_recipient *info =
+		    &rm->info[recipients ? recipients[i].recipient_id
+					 : (int64_t)i];
+
+		queue_attempt_ends(queue, info->mark);
+		info->mark = 0;
+	}
+}
+
+bool ready_message_suspected(const struct ready_message *rm)
+{
+	for (size_t i = 0; i < rm->count; i++)
+		if (rm->info[i].crashes >= QUEUE_CRASHES_MOST - 1)
+			return true;
+	return false;
 }
 
 size_t ready_message_waiting(const struct ready_message *rm)

@@ -29,6 +29,8 @@ struct ready_recipient {
 	int64_t due_at;
 	int64_t expires; /* unix seconds; 0: the queue's max_age decides */
 	int attempts;    /* before this one */
+	int crashes;     /* of routers that were at it */
+	int mark;        /* of the attempt that is under way; 0: none */
 	/* The planted bug outcome.delete-before-reply was here. */
 	bool settled_early;
 };
@@ -68,6 +70,15 @@ void ready_message_keep_header(
 /* m lives as long as rm. */
 void ready_message_keep_take(struct ready_message *rm, struct message *m);
 void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes);
+/* The attempt of these recipients of rm, all when NULL, really begins, and is
+ * over; queue.h says what for.  By whoever has rm, on any thread. */
+void ready_message_begins(struct ready_message *rm, struct queue *queue,
+    const struct delivery_recipient *recipients, size_t count);
+void ready_message_ends(struct ready_message *rm, struct queue *queue,
+    const struct delivery_recipient *recipients, size_t count);
+/* Two routers have died over it: the third one tries it while no other such
+ * message is tried, so that only one is held for what one did. */
+bool ready_message_suspected(const struct ready_message *rm);
 /* Recipients that are not in a job yet. */
 size_t ready_message_waiting(const struct ready_message *rm);
 int64_t ready_message_size(const struct ready_message *rm);

@@ -29,6 +29,7 @@ struct message_loader;
 struct outcomes;
 struct queue;
 struct queue_threads;
+struct ready_message;
 struct ready_queues;
 struct reloader;
 struct resolver;
@@ -126,6 +127,8 @@ struct router {
 	struct injections *injections;
 	struct message_loader *loader;
 	struct admissions *admissions;
+	/* The message over which two routers died, and that is tried now. */
+	const struct ready_message *suspect;
 	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */
 	int64_t stop_deadline;     /* clock_now_ms; of a stop or a recovery */

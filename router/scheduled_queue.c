@@ -22,6 +22,7 @@
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
 
@@ -474,20 +475,35 @@ void scheduled_queue_admitted(
 		outcome_return_waiting(sq->r->outcomes, rm);
 }
 
+/* One suspect at a time: another one looks again in a second. */
+static bool must_wait(struct router *r, const struct ready_message *rm)
+{
+	if (!ready_message_suspected(rm))
+		return false;
+	if (!r->suspect)
+		r->suspect = rm;
+	return r->suspect != rm;
+}
+
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
 	struct outcomes *o = sq->r->outcomes;
 
-	if (sq->drop)
+	if (sq->drop) {
 		outcome_drop_waiting(o, rm);
-	else if (sq->refusal.code)
+	} else if (must_wait(sq->r, rm)) {
+		for (size_t i = 0; i < rm->count; i++)
+			rm->info[i].due_at = clock_unix() + 1;
+		outcome_return_waiting(o, rm);
+	} else if (sq->refusal.code) {
 		outcome_report_waiting(
 		    o, rm, &sq->refusal, &(struct attempt){0});
-	else if (sq->inject)
+	} else if (sq->inject) {
 		injections_put(sq->r->injections, rm);
-	else if (admissions_needed(sq->r))
+	} else if (admissions_needed(sq->r)) {
 		admissions_put(sq->r->admissions, rm);
-	else
+	} else {
 		scheduled_queue_admitted(sq, rm);
+	}
 }

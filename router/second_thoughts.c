@@ -121,6 +121,7 @@ static void on_lua_thread(struct script_call *call, void *ctx)
 static void submit(struct thought *t, void (*answered)(struct loop_item *))
 {
 	t->item.run = answered;
+	ready_message_begins(t->rm, t->r->queue, t->recipients, t->count);
 	script_call_submit(
 	    t->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, t);
 }
@@ -183,6 +184,7 @@ static void requeue_answered(struct loop_item *item)
 	const struct script_reject *reject;
 	const char *text;
 
+	ready_message_ends(t->rm, t->r->queue, t->recipients, t->count);
 	switch (script_call_outcome(t->call)) {
 	case SCRIPT_NO_HANDLER:
 	case SCRIPT_VALUE:
@@ -280,6 +282,7 @@ static void rewrite_answered(struct loop_item *item)
 	struct thought *t = CONTAINER_OF(item, struct thought, item);
 	const struct value *v = script_call_result(t->call);
 
+	ready_message_ends(t->rm, t->r->queue, t->recipients, t->count);
 	switch (script_call_outcome(t->call)) {
 	case SCRIPT_NO_HANDLER:
 		break;

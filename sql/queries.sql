@@ -120,7 +120,7 @@ UPDATE recipient
 -- name: settle_returned
 UPDATE recipient
    SET state = CASE state WHEN 1 THEN 0 ELSE state END,
-       due_at = ?2, crashes = 0
+       due_at = ?2
  WHERE id = ?1 RETURNING queue;
 -- name: settle_held
 UPDATE recipient

@@ -101,7 +101,7 @@ CREATE INDEX queue_next_due ON queue(next_due) WHERE next_due IS NOT NULL;
 
 -- One address: the unit of scheduling.
 --   state    0 queued, 1 leased by the router, 2 held for an operator
---   crashes  routers that died while they had it leased; at 3 it is held
+--   crashes  routers that died while they were at it; at 3 it is held
 --   expires  NULL: the queue's max_age decides
 CREATE TABLE recipient (
 	id              INTEGER PRIMARY KEY AUTOINCREMENT,

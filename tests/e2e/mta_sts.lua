@@ -1,53 +1,8 @@
 -- MTA-STS: policies over HTTPS, kept on disk, enforced or only tested.
 local t = require 'harness'
-local sys, sched = t.sys, t.sched
+local sys = t.sys
 
--- A web server with a certificate; `pages`: host -> {status, type, text}, or
--- 'silence'.  Counts what was asked.
-local function web(pages, certificates)
-  local self = { pages = pages, asked = {} }
-  local fd, port = sys.tcp_listen('127.0.0.1', 0)
-  self.port = port
-  sched.spawn(function()
-    while true do
-      local client = sys.accept(fd)
-      if client then
-        sched.spawn(function()
-          local stream = sched.stream(client)
-          local c = certificates
-          if not stream:start_tls(c.cert, c.key, sys.now_ms() + 5000) then
-            return stream:close()
-          end
-          local host = stream.tls:facts().sni
-          local line = stream:line(sys.now_ms() + 5000)
-          while true do
-            local field = stream:line(sys.now_ms() + 5000)
-            if not field or field == '' then
-              break
-            end
-          end
-          self.asked[host] = (self.asked[host] or 0) + 1
-          local page = line == 'GET /.well-known/mta-sts.txt HTTP/1.1' and self.pages[host] or { 404, 'text/plain', '' }
-          stream:write(('HTTP/1.1 %d x\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s')
-            :format(page[1], page[2], #page[3], page[3]))
-          stream:close()
-        end)
-      else
-        sched.wait(fd, false)
-      end
-    end
-  end)
-  return self
-end
-
-local function policy_text(mode, ...)
-  local lines = { 'version: STSv1', 'mode: ' .. mode }
-  for _, mx in ipairs { ... } do
-    lines[#lines + 1] = 'mx: ' .. mx
-  end
-  lines[#lines + 1] = 'max_age: 86400'
-  return { 200, 'text/plain', table.concat(lines, '\r\n') .. '\r\n' }
-end
+local web, policy_text = require('sts_web').start, require('sts_web').policy
 
 -- A world: domains d.test with a record, hosts that offer TLS with a certificate
 -- of the CA ("good"), of nobody ("bad"), or none ("clear").

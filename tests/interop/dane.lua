@@ -1,5 +1,6 @@
 -- DANE with a signed zone, served by NSD: what each sort of TLSA record leads to.
 local t = require 'harness'
+local sts_web = require 'sts_web'
 
 local function shell(command)
   local status, out = t.run { 'bash', '-c', 'set -e -o pipefail; cd ' .. t.dir() .. '; ' .. command }
@@ -69,6 +70,16 @@ local function got(sink, to)
   return n
 end
 
+local function first_record(router, to)
+  return t.wait_for('an outcome for ' .. to, function()
+    for _, r in ipairs(router:records()) do
+      if r.recipient == to then
+        return r
+      end
+    end
+  end, 60000)
+end
+
 -- What becomes of mail for a host with such records, the path saying
 -- Opportunistic: the certificates are signed by nobody that is known.
 -- tlsa: lines below _port._tcp.mx; want: type, TLS, what the reason has.
@@ -83,6 +94,8 @@ local CASES = {
   { 'bogus', '3 1 1 B0B0', 'TransientFailure', nil, 'DANE' },
   { 'no-tls', '3 1 1 KEY', 'TransientFailure', nil, 'STARTTLS is not offered' },
   { 'unusable-no-tls', '0 0 1 WRONG', 'TransientFailure', nil, 'STARTTLS is not offered' },
+  -- One of its addresses was tampered with, the other would do to connect.
+  { 'half', '3 1 1 KEY', 'TransientFailure', nil, 'cannot be validated' },
   { 'none', nil, 'TransientFailure', nil, 'self-signed' }, -- Opportunistic, as without DANE
   { 'none-no-tls', nil, 'Delivery', false },
 }
@@ -104,6 +117,9 @@ t.test('DANE: usable, wrong, unusable, unobtainable and absent records', functio
     local sink = t.smtp_sink { ip = ip, port = port, cert = not no_tls and c.cert or nil, key = c.key }
     port, sinks[name] = sink.port, sink
     zone = zone .. ('%s MX 10 mx.%s\nmx.%s A %s\n'):format(name, name, name, ip)
+    if name == 'half' then
+      zone = zone .. 'mx.half AAAA 2001:db8::b0b0\n'
+    end
     for line in (tlsa or ''):gmatch '[^|]+' do
       line = line:gsub('KEY', function() return sha256(c.cert, 'key') end)
         :gsub('CERT', function() return sha256(c.cert) end)
@@ -113,13 +129,11 @@ t.test('DANE: usable, wrong, unusable, unobtainable and absent records', functio
     end
   end
   -- An insecure way to a host that has records: they do not count.
-  local plain = t.certificate 'DNS:mx.good.signed.test'
-  local _ = plain
   local address, anchor = nsd({
     ['signed.test.'] = zone, ['plain.test.'] = '@ MX 10 mx.wrong.signed.test.\n',
   }, 'signed.test.', function(text)
     -- A record that is not the one that was signed.
-    return (text:gsub(('b0'):rep(32), ('b1'):rep(32)))
+    return (text:gsub(('b0'):rep(32), ('b1'):rep(32)):gsub('(2001:[%x:]*)b0b0', '%1b0b1'))
   end)
   local router = t.router {
     dns = { address = address }, args = { '--trust-anchor', anchor },
@@ -139,13 +153,7 @@ end)]]):format(t.local_logs(), port),
   router:enqueue { to = 'bob@plain.test' }
   for _, case in ipairs(CASES) do
     local to = ('bob@%s.signed.test'):format(case[1])
-    local r = t.wait_for('an outcome for ' .. case[1], function()
-      for _, x in ipairs(router:records()) do
-        if x.recipient == to then
-          return x
-        end
-      end
-    end, 30000)
+    local r = first_record(router, to)
     t.eq(r.type, case[3], case[1] .. ': ' .. r.response.content)
     if case[3] == 'Delivery' then
       t.eq(r.tls_cipher ~= nil, case[4], case[1])
@@ -178,5 +186,138 @@ end)]]):format(t.local_logs(), sink.port),
     t.eq(r.response.code, 451)
     t.has(r.response.content, 'trust anchor')
     t.eq(#sink.sessions, 0)
+  end
+end)
+
+-- An MX host that is an alias.  name; where it leads: 'signed' or 'plain'; TLSA
+-- below the target; below the alias; what the certificate is for; want.
+local ALIASES = {
+  { 'at-target', 'signed', '3 1 1 KEY', nil, 'nobody', 'Delivery' },
+  { 'at-alias', 'signed', nil, '3 1 1 KEY', 'nobody', 'Delivery' },
+  { 'target-first', 'signed', '3 1 1 WRONG', '3 1 1 KEY', 'nobody', 'TransientFailure', 'verif' },
+  { 'target-only', 'signed', '3 1 1 KEY', '3 1 1 WRONG', 'nobody', 'Delivery' },
+  { 'target-bogus', 'signed', '3 1 1 B0B0', '3 1 1 KEY', 'nobody', 'TransientFailure', 'DANE' },
+  { 'ta-target', 'signed', '2 0 1 CA', nil, 'target', 'Delivery' },
+  { 'ta-not-alias', 'signed', '2 0 1 CA', nil, 'alias', 'TransientFailure', 'ismatch' },
+  { 'ta-alias', 'signed', nil, '2 0 1 CA', 'alias', 'Delivery' },
+  { 'ta-not-target', 'signed', nil, '2 0 1 CA', 'target', 'TransientFailure', 'ismatch' },
+  { 'ta-domain', 'signed', '2 0 1 CA', nil, 'domain', 'Delivery' },
+  { 'plain-target', 'plain', nil, '3 1 1 KEY', 'nobody', 'Delivery' },
+  { 'plain-wrong', 'plain', nil, '3 1 1 WRONG', 'nobody', 'TransientFailure', 'verif' },
+  { 'plain-none', 'plain', nil, nil, 'nobody', 'TransientFailure', 'self%-signed' },
+  { 'no-records', 'signed', nil, nil, 'nobody', 'TransientFailure', 'self%-signed' },
+}
+
+t.test('DANE: of a host that is an alias, the records of its target count, then its own; the name that had them is what the certificate is held against', function()
+  local ca = t.certificate 'DNS:ca.test'
+  local port, signed, plain, sinks = nil, '', '', {}
+  for i, case in ipairs(ALIASES) do
+    local name, where, at_target, at_alias, subject = table.unpack(case, 1, 5)
+    local domain = name .. '.signed.test'
+    local names = { alias = 'mx.' .. domain, target = ('host.%s.%s.test'):format(name, where), domain = domain }
+    local ip = '127.0.1.' .. i
+    local by_anchor = subject ~= 'nobody'
+    local c = t.certificate('DNS:' .. (names[subject] or 'nobody.test'), by_anchor and ca or nil)
+    if by_anchor then
+      t.write('chain-' .. name, t.read(c.cert) .. t.read(ca.cert))
+      c.cert = t.dir() .. '/chain-' .. name
+    end
+    local sink = t.smtp_sink { ip = ip, port = port, cert = c.cert, key = c.key }
+    port, sinks[name] = sink.port, sink
+    signed = signed .. ('%s MX 10 mx.%s\nmx.%s CNAME %s.\n'):format(name, name, name, names.target)
+    local address = ('host.%s A %s\n'):format(name, ip)
+    if where == 'signed' then
+      signed = signed .. address
+    else
+      plain = plain .. address
+    end
+    for owner, record in pairs { ['host.' .. name] = at_target, ['mx.' .. name] = at_alias } do
+      record = record:gsub('KEY', function() return sha256(c.cert, 'key') end)
+        :gsub('CA$', function() return sha256(ca.cert) end)
+        :gsub('WRONG', ('ab'):rep(32)):gsub('B0B0', ('b0'):rep(32))
+      signed = signed .. ('_%d._tcp.%s TLSA %s\n'):format(port, owner, record)
+    end
+  end
+  local address, anchor = nsd({ ['signed.test.'] = signed, ['plain.test.'] = plain }, 'signed.test.', function(text)
+    return (text:gsub(('b0'):rep(32), ('b1'):rep(32)))
+  end)
+  local router = t.router {
+    dns = { address = address }, args = { '--trust-anchor', anchor },
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, smtp_port = %d, enable_dane = true, enable_mta_sts = false }
+end)]]):format(t.local_logs(), port),
+  }
+  for _, case in ipairs(ALIASES) do
+    router:enqueue { to = ('bob@%s.signed.test'):format(case[1]) }
+  end
+  for _, case in ipairs(ALIASES) do
+    local name, want, why = case[1], case[6], case[7]
+    local to = ('bob@%s.signed.test'):format(name)
+    local r = first_record(router, to)
+    t.eq(r.type, want, name .. ': ' .. r.response.content)
+    t.eq(got(sinks[name], to), want == 'Delivery' and 1 or 0, name)
+    if why then
+      t.match(r.response.content, why, name)
+    end
+  end
+end)
+
+t.test('DANE wins over MTA-STS: what one vouches for the other cannot forbid, and the other way round', function()
+  local ca = t.certificate 'DNS:ca.test'
+  local port, zone, sinks, pages = nil, '', {}, {}
+  -- host: what the certificate is like, TLSA, the MTA-STS policy's hosts.
+  local cases = {
+    -- Disallowed by the policy, and its certificate is signed by nobody.
+    { 'dane', false, '3 1 1 KEY', 'elsewhere.test', 'Delivery' },
+    -- Allowed, and its certificate is all that a policy asks for.
+    { 'sts', true, '3 1 1 WRONG', '*.signed.test', 'TransientFailure', 'verif' },
+    -- DANE says nothing here: the policy counts.
+    { 'neither', true, nil, 'elsewhere.test', 'TransientFailure', 'MTA%-STS' },
+    { 'both', true, '3 1 1 KEY', '*.signed.test', 'Delivery' },
+  }
+  local web_names = {}
+  for i, case in ipairs(cases) do
+    local name, known, tlsa, mx = table.unpack(case, 1, 4)
+    local c = t.certificate(('DNS:mx-%s.signed.test'):format(name), known and ca or nil)
+    local ip = '127.0.1.' .. i
+    local sink = t.smtp_sink { ip = ip, port = port, cert = c.cert, key = c.key }
+    port, sinks[name] = sink.port, sink
+    zone = zone .. ('%s MX 10 mx-%s\nmx-%s A %s\n_mta-sts.%s TXT "v=STSv1; id=1;"\nmta-sts.%s A 127.0.0.1\n')
+      :format(name, name, name, ip, name, name)
+    if tlsa then
+      zone = zone .. ('_%d._tcp.mx-%s TLSA %s\n'):format(port, name,
+        (tlsa:gsub('KEY', function() return sha256(c.cert, 'key') end):gsub('WRONG', ('ab'):rep(32))))
+    end
+    pages[('mta-sts.%s.signed.test'):format(name)] = sts_web.policy('enforce', mx)
+    web_names[i] = ('DNS:mta-sts.%s.signed.test'):format(name)
+  end
+  local web = sts_web.start(pages, t.certificate(table.concat(web_names, ','), ca))
+  local address, anchor = nsd({ ['signed.test.'] = zone }, 'signed.test.', function(text) return text end)
+  local router = t.router {
+    dns = { address = address }, args = { '--trust-anchor', anchor }, ca_file = ca.cert,
+    env = { PENSTOCK_MTA_STS_PORT = tostring(web.port) },
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, smtp_port = %d, enable_dane = true }
+end)]]):format(t.local_logs(), port),
+  }
+  for _, case in ipairs(cases) do
+    router:enqueue { to = ('bob@%s.signed.test'):format(case[1]) }
+  end
+  for _, case in ipairs(cases) do
+    local name, want, why = case[1], case[5], case[6]
+    local to = ('bob@%s.signed.test'):format(name)
+    local r = first_record(router, to)
+    t.eq(r.type, want, name .. ': ' .. r.response.content)
+    t.eq(got(sinks[name], to), want == 'Delivery' and 1 or 0, name)
+    t.eq(web.asked[('mta-sts.%s.signed.test'):format(name)], 1, 'the policy of ' .. name .. ' was fetched')
+    if why then
+      t.match(r.response.content, why, name)
+    end
   end
 end)

@@ -39,6 +39,7 @@ int main(void)
 	srunner_add_suite(runner, output_suite());
 	srunner_add_suite(runner, listing_suite());
 	srunner_add_suite(runner, queue_suite());
+	srunner_add_suite(runner, log_choice_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 Suite *listing_suite(void);
+Suite *log_choice_suite(void);
 Suite *options_suite(void);
 Suite *output_suite(void);
 Suite *queue_suite(void);

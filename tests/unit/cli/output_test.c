@@ -47,6 +47,22 @@ START_TEST(nothing_drives_the_terminal)
 }
 END_TEST
 
+START_TEST(json_for_a_terminal_is_the_same_json)
+{
+	struct buf safe = BUF_INIT;
+	static const char json[] = "{\"a\":\"gr\xc3\xbc \xc2\x9b"
+				   "31m\xe2\x80\xae\x7f\\n\"}";
+
+	out_json_safe(&safe, json, sizeof json - 1);
+	ck_assert_str_eq(buf_str(&safe),
+	    "{\"a\":\"gr\xc3\xbc \\u009b31m\\u202e\\u007f\\n\"}");
+	buf_reset(&safe);
+	out_json_safe(&safe, "\xff", 1);
+	ck_assert_str_eq(buf_str(&safe), "\\ufffd");
+	buf_release(&safe);
+}
+END_TEST
+
 static const struct {
 	int64_t bytes;
 	const char *want;
@@ -98,6 +114,7 @@ Suite *output_suite(void)
 
 	tcase_add_loop_test(
 	    tcase, nothing_drives_the_terminal, 0, COUNT(texts));
+	tcase_add_test(tcase, json_for_a_terminal_is_the_same_json);
 	tcase_add_loop_test(tcase, sizes_are_short, 0, COUNT(sizes));
 	tcase_add_test(tcase, members_are_aligned_and_times_are_read);
 	suite_add_tcase(suite, tcase);

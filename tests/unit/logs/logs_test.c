@@ -111,6 +111,7 @@ int main(void)
 	diag_init("logs_test", true);
 	srunner_add_suite(runner, log_segment_suite());
 	srunner_add_suite(runner, log_setup_suite());
+	srunner_add_suite(runner, log_stream_suite());
 	srunner_add_suite(runner, log_writer_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -13,6 +13,7 @@
 Suite *log_record_suite(void);
 Suite *log_segment_suite(void);
 Suite *log_setup_suite(void);
+Suite *log_stream_suite(void);
 Suite *log_writer_suite(void);
 
 /* A directory of this test's own, removed by rmdir_tree(). */

@@ -128,6 +128,18 @@ START_TEST(the_text_is_all_there_is)
 }
 END_TEST
 
+START_TEST(an_answer_says_what_its_name_is_an_alias_of)
+{
+	const struct dns_answer *a = ask("www.example.net", DNS_AAAA);
+
+	ck_assert_str_eq(a->canonical, "mx.example.net");
+	ck_assert_ptr_null(ask("mx.example.net", DNS_AAAA)->canonical);
+	a = ask("www.example.net", DNS_CNAME);
+	ck_assert_uint_eq(a->count, 1);
+	ck_assert_str_eq(a->rows[0].name, "mx.example.net");
+}
+END_TEST
+
 START_TEST(answers_last_as_long_as_the_text_says)
 {
 	int64_t now = clock_now_ms();
@@ -202,6 +214,7 @@ TCase *dns_zone_tests(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, the_text_is_all_there_is, 0, COUNT(cases));
+	tcase_add_test(tc, an_answer_says_what_its_name_is_an_alias_of);
 	tcase_add_test(tc, answers_last_as_long_as_the_text_says);
 	tcase_add_test(tc, another_zone_takes_its_place);
 	tcase_add_loop_test(

@@ -1,7 +1,9 @@
 /* lease_test.c - queue/queue_lease.c: due work */
 #include "tests/unit/queue/queue_test.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@ static const char *path;
 static struct queue *queue;
 static struct queue_conn *conn;
 static struct arena *arena;
+static int rewrite_at = -1; /* a table of attempts to be spoilt */
 
 static void setup(void)
 {
@@ -244,7 +247,7 @@ START_TEST(a_row_changed_by_hand_is_seen)
 }
 END_TEST
 
-/* A router that leases everything and is killed. */
+/* A router that leases everything, is at the first of it, and is killed. */
 static void die_with_leases(void)
 {
 	pid_t child;
@@ -256,28 +259,95 @@ static void die_with_leases(void)
 	if (child == 0) {
 		struct queue *other = store_open(path, QUEUE_ROUTER);
 
-		(void)lease_due(store_connect(other), 100, clock_unix(), arena);
+		const struct queue_leases leases =
+		    lease_due(store_connect(other), 100, clock_unix(), arena);
+		int over =
+		    queue_attempt_begins(other, leases.items[1].recipient_id);
+
+		ck_assert_int_gt(
+		    queue_attempt_begins(other, leases.items[0].recipient_id),
+		    0);
+		queue_attempt_ends(other, over);
 		(void)raise(SIGKILL);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	if (rewrite_at >= 0)
+		ck_assert_int_eq(pwrite(rewrite_at, "?", 1, 30), 1);
 	queue = store_open(path, QUEUE_ROUTER);
 	conn = store_connect(queue);
 }
 
-START_TEST(three_dead_routers_hold_what_killed_them)
+START_TEST(three_dead_routers_hold_what_they_were_at)
 {
-	put_many(conn, "example.com", 2);
+	put_many(conn, "example.com", 3);
 	for (int i = 1; i <= 2; i++) {
 		die_with_leases();
-		ck_assert_int_eq(count_of("state = 0"), 2);
+		ck_assert_int_eq(count_of("state = 0"), 3);
 		ck_assert_int_eq(
-		    sql_int(path, "SELECT max(crashes) FROM recipient"), i);
+		    sql_int(path, "SELECT sum(crashes) FROM recipient"), i);
 	}
 	die_with_leases();
-	ck_assert_int_eq(count_of("state = 2"), 2);
+	/* Not the one whose attempt was over, nor the one that had none. */
+	ck_assert_int_eq(count_of("state = 2"), 1);
+	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 2);
 	ck_assert_str_eq(sql_text(path, "SELECT why FROM v_why"),
 	    "held: router died while delivering this");
+}
+END_TEST
+
+/* Whatever stands in the file: a name of ours, rubbish, another boot. */
+START_TEST(a_table_of_attempts_that_is_not_of_this_boot_suspects_nobody)
+{
+	char name[128];
+	int fd;
+
+	put_many(conn, "example.com", 3);
+	die_with_leases();
+	ck_assert_int_eq(count_of("crashes = 1"), 1);
+	(void)snprintf(name, sizeof name, "%s-attempts", path);
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	rewrite_at = fd;
+	die_with_leases();
+	rewrite_at = -1;
+	(void)close(fd);
+	ck_assert_int_eq(count_of("crashes = 1"), 1);
+	ck_assert_int_eq(count_of("state = 0"), 3);
+}
+END_TEST
+
+START_TEST(without_room_for_the_table_the_router_works_and_suspects_nobody)
+{
+	char name[128];
+
+	(void)snprintf(name, sizeof name, "%s-attempts", path);
+	put_many(conn, "example.com", 3);
+	queue_disconnect(conn);
+	queue_close(queue);
+	ck_assert_int_eq(unlink(name), 0);
+	ck_assert_int_eq(mkdir(name, 0700), 0);
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+	ck_assert_int_eq(queue_attempt_begins(queue, 1), 0);
+	queue_attempt_ends(queue, 0);
+	ck_assert_uint_eq(lease_due(conn, 100, clock_unix(), arena).count, 3);
+}
+END_TEST
+
+START_TEST(more_attempts_than_places_are_not_noted)
+{
+	static int marks[40000];
+	size_t noted = 0;
+
+	for (size_t i = 0; i < COUNT(marks); i++) {
+		marks[i] = queue_attempt_begins(queue, (int64_t)i + 1);
+		noted += marks[i] != 0;
+	}
+	ck_assert_uint_eq(noted, 32768);
+	for (size_t i = 0; i < COUNT(marks); i++)
+		queue_attempt_ends(queue, marks[i]);
+	ck_assert_int_ne(queue_attempt_begins(queue, 1), 0);
 }
 END_TEST
 
@@ -333,7 +403,12 @@ TCase *lease_tests(void)
 	tcase_add_test(t, recipients_of_one_message_come_together);
 	tcase_add_test(t, the_cursor_visits_every_due_queue_once);
 	tcase_add_test(t, a_row_changed_by_hand_is_seen);
-	tcase_add_test(t, three_dead_routers_hold_what_killed_them);
+	tcase_add_test(t, three_dead_routers_hold_what_they_were_at);
+	tcase_add_test(
+	    t, a_table_of_attempts_that_is_not_of_this_boot_suspects_nobody);
+	tcase_add_test(
+	    t, without_room_for_the_table_the_router_works_and_suspects_nobody);
+	tcase_add_test(t, more_attempts_than_places_are_not_noted);
 	tcase_add_test(t, a_clean_stop_suspects_nothing);
 	tcase_add_test(t, a_commit_rings_the_doorbell);
 	return t;

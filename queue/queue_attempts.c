@@ -1,0 +1,165 @@
+/*
+ * queue_attempts.c - whose attempt is under way, for whoever comes after us
+ *
+ *	0	"PENSTOCK ATTEMPTS 1\n" and the boot id, NUL to byte 64
+ *	64	PLACES numbers of 64 bits: a recipient's id, or 0
+ */
+#include "queue/queue_attempts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+
+#define HEADER 64
+/* More than can be leased. */
+#define PLACES 32768
+#define FILE_SIZE (HEADER + PLACES * sizeof(int64_t))
+
+struct queue_attempts {
+	char *map;
+	int64_t *places;
+	int *unused; /* a stack of places */
+	int unused_count;
+	pthread_mutex_t mutex; /* of the stack */
+	int64_t *left;
+	size_t left_count;
+};
+
+static void make_header(char header[HEADER])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char id[37] = "";
+	ssize_t got = 0;
+
+	if (fd >= 0) {
+		got = read(fd, id, sizeof id - 1);
+		(void)close(fd);
+	}
+	id[got > 0 ? got : 0] = '\0';
+	memset(header, 0, HEADER);
+	(void)snprintf(header, HEADER, "PENSTOCK ATTEMPTS 1\n%s", id);
+}
+
+static int ascending(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void read_left(struct queue_attempts *a)
+{
+	a->left = xcalloc(PLACES, sizeof *a->left);
+	for (size_t i = 0; i < PLACES; i++)
+		if (a->places[i] > 0)
+			a->left[a->left_count++] = a->places[i];
+	qsort(a->left, a->left_count, sizeof *a->left, ascending);
+}
+
+static char *map_file(const char *name, struct err *err)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+	void *map = MAP_FAILED;
+	int failed;
+
+	if (fd < 0) {
+		err_errno(err, ERR_TEMP, "open %s", name);
+		return NULL;
+	}
+	/* All of it: a hole that cannot be filled later would kill us. */
+	failed = posix_fallocate(fd, 0, (off_t)FILE_SIZE);
+	if (failed) {
+		errno = failed;
+		err_errno(err, ERR_TEMP, "make %s", name);
+	} else {
+		map = mmap(
+		    NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			err_errno(err, ERR_TEMP, "map %s", name);
+	}
+	(void)close(fd);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+struct queue_attempts *queue_attempts_open(const char *path, struct err *err)
+{
+	char *name = xasprintf("%s-attempts", path);
+	char *map = map_file(name, err), header[HEADER];
+	struct queue_attempts *a;
+
+	free(name);
+	if (!map)
+		return NULL;
+	a = xcalloc(1, sizeof *a);
+	(void)pthread_mutex_init(&a->mutex, NULL);
+	a->map = map;
+	a->places = (int64_t *)(void *)(map + HEADER);
+	a->unused = xcalloc(PLACES, sizeof *a->unused);
+	make_header(header);
+	if (memcmp(map, header, HEADER) == 0)
+		read_left(a);
+	return a;
+}
+
+void queue_attempts_close(struct queue_attempts *a)
+{
+	if (!a)
+		return;
+	(void)munmap(a->map, FILE_SIZE);
+	(void)pthread_mutex_destroy(&a->mutex);
+	free(a->unused);
+	free(a->left);
+	free(a);
+}
+
+const int64_t *queue_attempts_left(
+    const struct queue_attempts *a, size_t *count)
+{
+	*count = a->left_count;
+	return a->left;
+}
+
+void queue_attempts_clear(struct queue_attempts *a)
+{
+	(void)pthread_mutex_lock(&a->mutex);
+	make_header(a->map);
+	memset(a->places, 0, PLACES * sizeof *a->places);
+	/* From the front, so that few pages are touched. */
+	for (int i = 0; i < PLACES; i++)
+		a->unused[i] = PLACES - 1 - i;
+	a->unused_count = PLACES;
+	(void)pthread_mutex_unlock(&a->mutex);
+}
+
+int queue_attempts_begin(struct queue_attempts *a, int64_t recipient)
+{
+	int place = -1;
+
+	if (!a)
+		return 0;
+	(void)pthread_mutex_lock(&a->mutex);
+	if (a->unused_count > 0)
+		place = a->unused[--a->unused_count];
+	(void)pthread_mutex_unlock(&a->mutex);
+	if (place < 0)
+		return 0;
+	__atomic_store_n(&a->places[place], recipient, __ATOMIC_RELAXED);
+	return place + 1;
+}
+
+void queue_attempts_end(struct queue_attempts *a, int mark)
+{
+	if (!a || mark == 0)
+		return;
+	__atomic_store_n(&a->places[mark - 1], 0, __ATOMIC_RELAXED);
+	(void)pthread_mutex_lock(&a->mutex);
+	a->unused[a->unused_count++] = mark - 1;
+	(void)pthread_mutex_unlock(&a->mutex);
+}

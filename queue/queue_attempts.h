@@ -1,0 +1,39 @@
+/*
+ * queue_attempts.h - whose attempt is under way, for whoever comes after us
+ *
+ * A table in a file beside the database, `queue.db-attempts`, mapped into
+ * memory: the router writes a recipient's id into it when its attempt really
+ * begins and takes it out when that is over, which costs a store and no system
+ * call.  A router that starts after one that died suspects those that stand
+ * there, and not all that were leased.
+ *
+ * Nothing is synced: what a dead process has stored is seen by the next one,
+ * and after a power cut (the boot id differs) nobody is suspected.
+ *
+ * Threads: any.
+ */
+#ifndef QUEUE_QUEUE_ATTEMPTS_H
+#define QUEUE_QUEUE_ATTEMPTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct queue_attempts;
+
+/* Of the database `path`.  NULL: the table cannot be had (no room, no
+ * permission); err says why, and nothing is lost but the suspicion. */
+struct queue_attempts *queue_attempts_open(const char *path, struct err *err)
+    MUST_USE;
+void queue_attempts_close(struct queue_attempts *attempts); /* NULL is fine */
+/* What the last router left, ascending; valid until close. */
+const int64_t *queue_attempts_left(
+    const struct queue_attempts *attempts, size_t *count);
+/* Nothing is under way.  What was left stays known. */
+void queue_attempts_clear(struct queue_attempts *attempts);
+/* A mark for queue_attempts_end(); 0: no place is left, or NULL was given. */
+int queue_attempts_begin(struct queue_attempts *attempts, int64_t recipient);
+void queue_attempts_end(struct queue_attempts *attempts, int mark);
+
+#endif
