@@ -114,6 +114,10 @@ bool queue_due_list(struct queue_conn *conn, int64_t now, size_t limit,
 bool queue_next_due(struct queue_conn *conn, int64_t now, int64_t *out,
     struct err *err) MUST_USE;
 
+/* The id of the newest recipient; ids only grow.  0: none is queued. */
+bool queue_last_recipient(
+    struct queue_conn *conn, int64_t *out, struct err *err) MUST_USE;
+
 /* The part of a message that all its leased recipients share. */
 struct queue_message {
 	int64_t message_id; /* row */

@@ -86,6 +86,15 @@ bool queue_next_due(
 	return queue_get_int(conn, stmt, out, err);
 }
 
+bool queue_last_recipient(
+    struct queue_conn *conn, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, SQL_RECIPIENT_LAST, err);
+
+	*out = 0;
+	return stmt && queue_get_int(conn, stmt, out, err);
+}
+
 /* ---- leases ---- */
 
 /* One lease and where it belongs: `order` is that of its message's first. */

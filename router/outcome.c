@@ -557,6 +557,24 @@ void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
 	move_all(o, rm, move, m);
 }
 
+void outcome_rewrite_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue)
+{
+	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
+	int64_t now = clock_unix();
+
+	*move = (struct queue_move){.message_id = rm->m.message_id,
+	    .message = m,
+	    .queue = arena_strdup(arena, queue),
+	    .due_at = m->due_at > now ? m->due_at : now,
+	    .attempts = m->attempts};
+	buf_reset(&o->line);
+	buf_addf(
+	    &o->line, "%s: changed by the policy: queue=%s", rm->m.id, queue);
+	move_all(o, rm, move, m);
+}
+
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job)
 {

@@ -74,6 +74,11 @@ void outcome_move_take(struct outcomes *o, struct ready_message *rm,
  * what the policy noted in m is written back. */
 void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue, const char *why);
+/* What the policy made of it while nothing was tried goes into the file, also
+ * into another scheduled queue; due when m says, attempts as m says; no record.
+ */
+void outcome_rewrite_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue);
 /* The planted bug outcome.delete-before-reply. */
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job);

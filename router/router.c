@@ -21,6 +21,7 @@
 #include "router/admission.h"
 #include "router/deferred_injection.h"
 #include "router/egress.h"
+#include "router/enumeration.h"
 #include "router/intake.h"
 #include "router/maildir_delivery.h"
 #include "router/message_load.h"
@@ -62,6 +63,7 @@ static bool is_quiet(const struct router *r)
 	       maildirs_busy(r->maildirs) == 0 &&
 	       injections_busy(r->injections) == 0 &&
 	       admissions_busy(r->admissions) == 0 &&
+	       enumerations_busy(r->enumerations) == 0 &&
 	       intake_leasing(r->intake) == 0;
 }
 
@@ -232,6 +234,9 @@ bool router_start(struct router *r, struct err *err)
 	doorbell = queue_doorbell_listen(r->queue, err);
 	if (doorbell < 0)
 		return false;
+	r->enumerations = enumerations_new(r, err);
+	if (!r->enumerations)
+		return false;
 	if (!queue_threads_start(
 		&r->threads, r->queue, r->loop, on_trouble, r, err))
 		return false;
@@ -257,6 +262,7 @@ void router_end(struct router *r)
 	maildirs_free(r->maildirs);
 	message_loader_free(r->loader);
 	admissions_free(r->admissions);
+	enumerations_free(r->enumerations);
 	injections_free(r->injections);
 	intake_free(r->intake);
 	ready_queues_free(r->ready);

@@ -20,6 +20,7 @@
 #include "router/loop.h"
 
 struct egress;
+struct enumerations;
 struct injections;
 struct intake;
 struct log_writer;
@@ -127,6 +128,7 @@ struct router {
 	struct injections *injections;
 	struct message_loader *loader;
 	struct admissions *admissions;
+	struct enumerations *enumerations;
 	/* The message over which two routers died, and that is tried now. */
 	const struct ready_message *suspect;
 	size_t lua_connections;    /* open now */

@@ -17,6 +17,7 @@
 #include "router/deferred_injection.h"
 #include "router/destination.h"
 #include "router/egress.h"
+#include "router/enumeration.h"
 #include "router/intake.h"
 #include "router/maildir_delivery.h"
 #include "router/outcome.h"
@@ -485,6 +486,20 @@ static bool must_wait(struct router *r, const struct ready_message *rm)
 	return r->suspect != rm;
 }
 
+void scheduled_queue_enumerated(
+    struct scheduled_queue *sq, struct ready_message *rm)
+{
+	if (sq->refusal.code)
+		outcome_report_waiting(
+		    sq->r->outcomes, rm, &sq->refusal, &(struct attempt){0});
+	else if (sq->inject)
+		injections_put(sq->r->injections, rm);
+	else if (admissions_needed(sq->r))
+		admissions_put(sq->r->admissions, rm);
+	else
+		scheduled_queue_admitted(sq, rm);
+}
+
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
@@ -496,14 +511,7 @@ void scheduled_queue_dispatch(
 		for (size_t i = 0; i < rm->count; i++)
 			rm->info[i].due_at = clock_unix() + 1;
 		outcome_return_waiting(o, rm);
-	} else if (sq->refusal.code) {
-		outcome_report_waiting(
-		    o, rm, &sq->refusal, &(struct attempt){0});
-	} else if (sq->inject) {
-		injections_put(sq->r->injections, rm);
-	} else if (admissions_needed(sq->r)) {
-		admissions_put(sq->r->admissions, rm);
-	} else {
-		scheduled_queue_admitted(sq, rm);
+	} else if (!enumerations_take(sq->r->enumerations, rm)) {
+		scheduled_queue_enumerated(sq, rm);
 	}
 }

@@ -96,6 +96,9 @@ void scheduled_queue_unwait(struct scheduled_queue *sq);
 /* A leased message goes where it should. */
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm);
+/* The policy has seen it (enumeration.h). */
+void scheduled_queue_enumerated(
+    struct scheduled_queue *sq, struct ready_message *rm);
 /* The policy has nothing against its delivery now (admission.h). */
 void scheduled_queue_admitted(
     struct scheduled_queue *sq, struct ready_message *rm);

@@ -78,6 +78,8 @@ SELECT id, name, next_due FROM queue
 -- name: due_next
 SELECT min(next_due) FROM queue WHERE next_due > ?1 AND next_due IS NOT NULL;
 
+-- name: recipient_last
+SELECT max(id) FROM recipient;
 -- name: lease_due
 SELECT id, message, due_at, attempts, crashes, expires, last_attempt_at,
        address, notify, orcpt

@@ -70,3 +70,80 @@ t.test('what only waited when the router died is not suspected', function()
   end
   t.rows(router:sql 'SELECT sum(crashes), max(crashes) FROM recipient', { { 1, 1 } })
 end)
+
+-- ---- spool_message_enumerated ----
+
+local enumerated = [[
+  kumo.on('spool_message_enumerated', function(message)
+    message:set_meta('seen', (message:get_meta 'seen' or 0) + 1)
+    %s
+  end)]]
+
+-- Puts messages into the queue while no router runs.
+local function queued_before(o)
+  local router = t.router { policy = t.smart_host '127.0.0.1:9' }
+  t.eq(router:stop(), 0)
+  for _, message in ipairs(o) do
+    router:enqueue(message)
+  end
+end
+
+t.test('spool_message_enumerated sees what was queued at the start once, and nothing that came later', function()
+  local sink = t.smtp_sink { rcpt = function(line)
+    return line:find('twice', 1, true) and not t.context().tried and '450 4.2.0 later' or '250 2.1.5 ok'
+  end }
+  queued_before { { to = 'a@example.com' }, { to = 'twice@example.org' } }
+  local router = t.router { policy = t.smart_host(sink, { extra = enumerated:format '' }) }
+  t.eq(t.log(router, 'Delivery', { recipient = 'a@example.com' }).meta.seen, 1)
+  t.log(router, 'TransientFailure', { recipient = 'twice@example.org' })
+  t.context().tried = true
+  router:enqueue { to = 'late@example.com' }
+  t.eq(t.log(router, 'Delivery', { recipient = 'late@example.com' }).meta.seen, nil)
+  t.wait_for('the row', function()
+    return router:sql("SELECT state FROM recipient WHERE address = 'twice@example.org'")[1][1] == 0
+  end)
+  router:advance '1 hour'
+  t.eq(t.log(router, 'Delivery', { recipient = 'twice@example.org' }).meta.seen, 1)
+  t.eq(#router:records 'Delayed', 0)
+end)
+
+t.test('spool_message_enumerated may send a message elsewhere, and put it off', function()
+  local sink = t.smtp_sink()
+  queued_before { { to = 'a@example.com' }, { to = 'b@example.org' } }
+  local router = t.router { policy = t.smart_host(sink, { extra = enumerated:format [[
+    if message:recipient().domain == 'example.com' then
+      message:set_meta('queue', 'elsewhere.test')
+    else
+      message:set_due(kumo.time.now() + kumo.time.parse_duration '2 hours')
+    end]] }) }
+  t.eq(t.log(router, 'Delivery', { recipient = 'a@example.com' }).queue, 'elsewhere.test')
+  t.wait_for('the row', function()
+    local row = router:sql "SELECT state, due_at > unixepoch() + 7000, attempts FROM recipient WHERE address = 'b@example.org'"
+    return row[1][1] == 0 and row[1][2] == 1 and row[1][3] == 0
+  end)
+  router:advance '3 hours'
+  t.eq(t.log(router, 'Delivery', { recipient = 'b@example.org' }).num_attempts, 0)
+  t.eq(#router:records 'Delayed', 0)
+end)
+
+t.test('a message that spool_message_enumerated raises over ends the router with 78 and stays as it is', function()
+  local sink = t.smtp_sink()
+  for _, what in ipairs { "error 'no'", "kumo.reject(500, 'no')" } do
+    queued_before { { to = 'a@example.com' } }
+    local router = t.router {
+      expect_failure = true, policy = t.smart_host(sink, { extra = enumerated:format(what) }),
+    }
+    t.eq(router:wait(), 78)
+    t.has(router:output(), 'spool_message_enumerated')
+    t.rows(router:sql 'SELECT DISTINCT state, attempts, crashes FROM recipient', { { 0, 0, 0 } })
+  end
+  t.eq(#sink:messages(), 0)
+end)
+
+t.test('recipients of one message that are due together are enumerated together', function()
+  local sink = t.smtp_sink()
+  queued_before { { to = { 'a@example.com', 'b@example.com' } } }
+  local router = t.router { policy = t.smart_host(sink, { extra = enumerated:format [[
+    message:set_meta('who', #message:recipient_list())]] }) }
+  t.eq(t.log(router, 'Delivery').meta.who, 2)
+end)
