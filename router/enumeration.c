@@ -5,6 +5,7 @@
 
 #include <sysexits.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/map.h"
@@ -98,7 +99,7 @@ static void refuse(struct enumeration *en, const char *why)
 {
 	struct router *r = en->all->r;
 
-	diag_error("%s: policy: %s: %s", en->rm->m.id, event, why);
+	diag_error("%s: policy: %s", en->rm->m.id, why);
 	outcome_return_waiting(r->outcomes, en->rm);
 	router_stop(r, "the policy cannot take what is queued", EX_CONFIG);
 	end(en);
@@ -137,7 +138,8 @@ static void decide(struct enumeration *en)
 	struct err err = {0};
 
 	if (m->recipients.count > 0 && !message_queue_name(m, &name, &err)) {
-		refuse(en, err.text);
+		refuse(
+		    en, arena_printf(en->rm->arena, "%s: %s", event, err.text));
 	} else if (is_changed(en)) {
 		en->message = NULL;
 		outcome_rewrite_take(outcomes, rm, m,
@@ -158,6 +160,7 @@ static void run_answered(struct loop_item *item)
 {
 	struct enumeration *en = CONTAINER_OF(item, struct enumeration, item);
 	const struct script_reject *reject;
+	const char *text;
 
 	ready_message_ends(en->rm, en->all->r->queue, NULL, 0);
 	switch (script_call_outcome(en->call)) {
@@ -167,7 +170,9 @@ static void run_answered(struct loop_item *item)
 		return;
 	case SCRIPT_REJECTED:
 		reject = script_call_reject(en->call);
-		refuse(en, reject->message ? reject->message : "rejected");
+		text = reject->message ? reject->message : "";
+		refuse(en, arena_printf(
+			       en->rm->arena, "%s: rejected: %s", event, text));
 		return;
 	case SCRIPT_EXPIRED:
 		/* The handler may still hold the message: it is left alone. */

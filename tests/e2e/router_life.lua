@@ -128,8 +128,8 @@ end)
 
 t.test('a message that spool_message_enumerated raises over ends the router with 78 and stays as it is', function()
   local sink = t.smtp_sink()
+  queued_before { { to = 'a@example.com' } }
   for _, what in ipairs { "error 'no'", "kumo.reject(500, 'no')" } do
-    queued_before { { to = 'a@example.com' } }
     local router = t.router {
       expect_failure = true, policy = t.smart_host(sink, { extra = enumerated:format(what) }),
     }
