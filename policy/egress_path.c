@@ -52,21 +52,29 @@ static const struct param_enum_name shrink_names[] = {
 static const struct param_spec specs[] = {
     P_LIMIT(S, connection_limit, .fallback = "32",
 	.help = "Connections at one time from one source to one site."),
-    P_MAP(S, additional_connection_limits, .flags = PARAM_UNSUPPORTED,
-	.help = "Limits by name, shared by every path that names them. "
-		"Not supported yet."),
-    P_RATE(S, max_connection_rate, .flags = PARAM_UNSUPPORTED,
-	.help = "How fast new connections are made. Not supported yet."),
-    P_RATE(S, max_message_rate, .flags = PARAM_UNSUPPORTED,
-	.help = "How fast messages are sent. Not supported yet."),
-    P_MAP(S, additional_message_rate_throttles, .flags = PARAM_UNSUPPORTED,
-	.help = "Rates by name, shared by every path that names them. "
-		"Not supported yet."),
-    P_RATE(S, source_selection_rate, .flags = PARAM_UNSUPPORTED,
-	.help = "How often the source may be chosen. Not supported yet."),
-    P_MAP(S, additional_source_selection_rates, .flags = PARAM_UNSUPPORTED,
-	.help = "Rates of choice by name, shared by every path that names "
-		"them. Not supported yet."),
+    P_LIMIT_MAP(S, additional_connection_limits, .fallback = "{}",
+	.help = "Further limits of connections at one time, by name. All "
+		"paths that use a name share its connections, and every limit "
+		"has to allow a new one."),
+    P_RATE(S, max_connection_rate,
+	.help = "How fast new connections are made, from one source to one "
+		"site. Messages wait for a connection in memory while that "
+		"takes less than idle_timeout, else in the queue."),
+    P_RATE(S, max_message_rate,
+	.help = "How fast messages are sent, from one source to one site. "
+		"They wait on an open connection while that takes less than "
+		"idle_timeout, else in the queue, with attempts unchanged."),
+    P_RATE_MAP(S, additional_message_rate_throttles, .fallback = "{}",
+	.help = "Further rates of messages, by name. All paths that use a "
+		"name with the same rate share it, and every rate has to allow "
+		"a message."),
+    P_RATE(S, source_selection_rate,
+	.help = "How often the source may be chosen for the site. While that "
+		"is too often, another source of the pool is chosen; without "
+		"another the message is deferred: 451 4.4.4."),
+    P_RATE_MAP(S, additional_source_selection_rates, .fallback = "{}",
+	.help = "Further rates of choice, by name. All paths that use a name "
+		"with the same rate share it."),
     P_INT(S, max_deliveries_per_connection, 1, INT64_MAX, .fallback = "1024",
 	.help = "Messages on one connection; then a new one is made."),
     P_INT(S, max_ready, 1, INT64_MAX, .fallback = "1024",

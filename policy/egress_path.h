@@ -6,6 +6,7 @@
 
 #include "base/cidr.h"
 #include "base/duration.h"
+#include "policy/named_limits.h"
 #include "policy/param.h"
 #include "policy/rate.h"
 
@@ -34,12 +35,12 @@ enum reconnect_strategy {
 struct egress_path {
 	uint64_t given[2];
 	int64_t connection_limit;
-	const struct value *additional_connection_limits;
+	struct named_limits additional_connection_limits;
 	const struct rate *max_connection_rate; /* NULL: none */
 	const struct rate *max_message_rate;
-	const struct value *additional_message_rate_throttles;
+	struct named_rates additional_message_rate_throttles;
 	const struct rate *source_selection_rate;
-	const struct value *additional_source_selection_rates;
+	struct named_rates additional_source_selection_rates;
 	int64_t max_deliveries_per_connection;
 	int64_t max_ready;
 	int64_t max_recipients_per_batch;

@@ -45,6 +45,8 @@ enum param_type {
 	PARAM_ENUM,        /* int-sized enum, by names */
 	PARAM_KEY_SOURCE,  /* const struct value *, checked */
 	PARAM_VALUE,       /* const struct value *: any tree, e.g. meta */
+	PARAM_RATE_MAP,    /* struct named_rates (named_limits.h) */
+	PARAM_LIMIT_MAP,   /* struct named_limits */
 	PARAM_MAP,         /* const struct value *: a map with text keys */
 	PARAM_RECORD,      /* a struct inside, with a param_set of its own */
 	PARAM_CUSTOM,      /* read by `custom` */

@@ -56,6 +56,10 @@
 	PARAM_ROW(S, f, const struct value *, PARAM_KEY_SOURCE, __VA_ARGS__)
 #define P_VALUE(S, f, ...)                                                     \
 	PARAM_ROW(S, f, const struct value *, PARAM_VALUE, __VA_ARGS__)
+#define P_RATE_MAP(S, f, ...)                                                  \
+	PARAM_ROW(S, f, struct named_rates, PARAM_RATE_MAP, __VA_ARGS__)
+#define P_LIMIT_MAP(S, f, ...)                                                 \
+	PARAM_ROW(S, f, struct named_limits, PARAM_LIMIT_MAP, __VA_ARGS__)
 #define P_MAP(S, f, ...)                                                       \
 	PARAM_ROW(S, f, const struct value *, PARAM_MAP, __VA_ARGS__)
 #define P_RECORD(S, f, T, nested, ...)                                         \

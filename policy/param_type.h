@@ -22,7 +22,8 @@ struct param_type_row {
 
 extern const struct param_type_row param_type_string, param_type_bool,
     param_type_int, param_type_limit, param_type_duration, param_type_rate,
-    param_type_address, param_type_endpoint, param_type_enum;
+    param_type_address, param_type_endpoint, param_type_enum,
+    param_type_rate_map, param_type_limit_map;
 
 void param_type_bounds(
     const struct param_spec *spec, int64_t *min, int64_t *max);

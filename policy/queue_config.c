@@ -337,8 +337,10 @@ static const struct param_spec specs[] = {
     P_DURATION(S, max_age, .fallback = "7 days",
 	.help = "A message whose next attempt would come later than this "
 		"expires: 551 5.4.7."),
-    P_RATE(S, max_message_rate, .flags = PARAM_UNSUPPORTED,
-	.help = "How fast messages leave the queue. Not supported yet."),
+    P_RATE(S, max_message_rate,
+	.help = "How fast messages leave the queue for delivery, retries "
+		"included. The rest waits in the queue, with due times and "
+		"attempts unchanged."),
     P_DURATION(S, refresh_interval, .fallback = "1 min",
 	.help = "How long the parameters are used before asking again."),
     P_ENUM(S, refresh_strategy, refresh_strategy_names, .fallback = "Ttl",

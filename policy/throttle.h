@@ -27,4 +27,17 @@ struct throttle_answer {
 struct throttle_answer throttle_take(
     struct throttle *throttle, const struct rate *rate, int64_t now_ns);
 
+/* For who has to look before he takes.  How many may pass now, and after how
+ * many nanoseconds `count` may (0: now; at most the burst are meant). */
+int64_t throttle_room(
+    const struct throttle *throttle, const struct rate *rate, int64_t now_ns);
+int64_t throttle_wait_ns(const struct throttle *throttle,
+    const struct rate *rate, int64_t count, int64_t now_ns);
+/* Takes `count`, of which throttle_room() said that they may pass. */
+void throttle_take_many(struct throttle *throttle, const struct rate *rate,
+    int64_t count, int64_t now_ns);
+/* Of those, `count` did not pass after all. */
+void throttle_give_back(
+    struct throttle *throttle, const struct rate *rate, int64_t count);
+
 #endif

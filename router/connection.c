@@ -114,6 +114,8 @@ static struct delivery_job *next_job(struct connection *c)
 			connection_refuse(c, rm, &reply);
 			continue;
 		}
+		if (rq->limits && !ready_limits_take_message(rq, rm))
+			return NULL; /* woken when it may go */
 		job = make_job(c, rm);
 		rq->in_flight++;
 		ready_queue_taken(rq, rm);
@@ -138,6 +140,11 @@ void connection_connected(struct connection *c)
 	}
 }
 
+bool connection_is_wanted(const struct connection *c)
+{
+	return c->rq->waiting_count == 0 && ready_slots_wanted(&c->slots);
+}
+
 static struct delivery_job *on_next(void *owner, bool early)
 {
 	struct connection *c = owner;
@@ -152,7 +159,7 @@ static struct delivery_job *on_next(void *owner, bool early)
 			    c->rq->r->outcomes, job->owner_data, job);
 		return job;
 	}
-	if (c->generation != c->rq->generation)
+	if (c->generation != c->rq->generation || connection_is_wanted(c))
 		loop_defer(c->rq->r->loop, &c->release);
 	if (!early) {
 		list_remove(&c->idle);
@@ -249,6 +256,8 @@ void connection_closed(struct connection *c, const struct smtp_reply *failed,
 	list_remove(&c->idle);
 	rq->connection_count--;
 	rq->r->counters.connections--;
+	/* First, so that those that have waited come before us. */
+	ready_slots_release(&c->slots);
 	if (failed)
 		ready_queue_failed(rq, failed, facts, c->session_id);
 	else
@@ -297,7 +306,8 @@ static void make_session_id(char out[37])
 	    hex + 13, hex + 17, hex + 20);
 }
 
-bool connection_open(struct ready_queue *rq, struct local_addr *local)
+bool connection_open(struct ready_queue *rq, struct local_addr *local,
+    const struct ready_slots *slots)
 {
 	struct router *r = rq->r;
 	struct arena *arena = arena_new(2048);
@@ -324,6 +334,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local)
 		return false;
 	}
 	c->rq = rq;
+	c->slots = *slots;
 	c->arena = arena;
 	c->path = record_ref(rq->path);
 	c->source = record_ref(rq->source);

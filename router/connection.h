@@ -13,6 +13,7 @@
 #include "deliver/deliver.h"
 #include "net/local_addr.h"
 #include "router/loop.h"
+#include "router/ready_limits.h"
 
 struct ready_message;
 struct ready_queue;
@@ -30,6 +31,7 @@ struct connection {
 	struct lua_connection *lua;   /* lua_connection.h */
 	struct record_ref *path, *source;
 	struct ready_means *means;
+	struct ready_slots slots; /* of shared limits */
 	struct destination *destination;
 	char session_id[37];
 	unsigned generation; /* of rq's source when it was opened */
@@ -38,8 +40,10 @@ struct connection {
 	struct loop_deferred release;
 };
 
-/* False: the plan has no candidates, and all that waits got that answer. */
-bool connection_open(struct ready_queue *rq, struct local_addr *local) MUST_USE;
+/* Takes the slots.  False: it does not, the plan has no candidates, and all
+ * that waits got that answer. */
+bool connection_open(struct ready_queue *rq, struct local_addr *local,
+    const struct ready_slots *slots) MUST_USE;
 void connection_wake(struct connection *c);
 /* Finishes what it is at, then closes. */
 void connection_end(struct connection *c);
@@ -47,6 +51,8 @@ void connection_abort(struct connection *c);
 
 /* For lua_connection.c: it can take messages; */
 void connection_connected(struct connection *c);
+/* it has no work, and others wait for its place under a shared limit; */
+bool connection_is_wanted(const struct connection *c);
 /* this is the answer for what waits of rm; */
 void connection_refuse(struct connection *c, struct ready_message *rm,
     const struct smtp_reply *reply);

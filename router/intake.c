@@ -96,9 +96,11 @@ void intake_unblock_maildirs(struct intake *in)
 		struct scheduled_queue *sq =
 		    LIST_ITEM(pos, struct scheduled_queue, link);
 
-		if (scheduled_queue_config(sq)->protocol.kind ==
-			PROTOCOL_MAILDIR ||
-		    sq->inject)
+		/* What waits for its own rate has nothing to do with them. */
+		if (!sq->turn.gate &&
+		    (scheduled_queue_config(sq)->protocol.kind ==
+			    PROTOCOL_MAILDIR ||
+			sq->inject))
 			intake_unblock(in, sq);
 	}
 }
@@ -167,9 +169,14 @@ static void lease_done(struct lease_job *job, void *ctx)
 	struct intake *in = ctx;
 
 	in->leasing--;
-	for (size_t i = 0; i < job->turn_count; i++)
-		scheduled_queue_reserve(
-		    job->turns[i].sq, job->turns[i].limit, false);
+	for (size_t i = 0; i < job->turn_count; i++) {
+		const struct lease_turn *turn = &job->turns[i];
+
+		scheduled_queue_reserve(turn->sq, turn->limit, false);
+		scheduled_queue_unrelease(turn->sq,
+		    turn->messages < turn->limit ? turn->limit - turn->messages
+						 : 0);
+	}
 	for (size_t i = 0; i < job->messages.count; i++)
 		take_message(in, job->messages.items[i]);
 	if (!job->job.ok) {
@@ -221,6 +228,7 @@ static struct lease_job *make_turn(struct intake *in)
 		lease_job_add(job, sq, limit);
 		total += limit;
 		scheduled_queue_reserve(sq, limit, true);
+		scheduled_queue_release(sq, limit);
 		intake_set_state(in, sq, SQ_LEASING);
 	}
 	return job;
@@ -441,7 +449,10 @@ void intake_tick(struct intake *in)
 
 		if (++looked > 200 || now - sq->since < 10000)
 			break;
-		intake_unblock(in, sq);
+		if (scheduled_queue_only_waits(sq))
+			intake_set_state(in, sq, SQ_BLOCKED); /* the end */
+		else
+			intake_unblock(in, sq);
 	}
 	loop_defer(in->r->loop, &in->pump);
 }

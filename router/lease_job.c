@@ -75,6 +75,7 @@ static bool work(struct queue_job *base, struct queue_conn *conn)
 		       leases.items[i + n].queue_id == first->queue_id)
 			n++;
 		turn->got += n;
+		turn->messages++;
 		rm = ready_message_new(
 		    first, n, turn->sq, &job->r->inline_bytes);
 		if (job->r->log_headers)

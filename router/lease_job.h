@@ -15,6 +15,7 @@ struct scheduled_queue;
 struct lease_turn {
 	struct scheduled_queue *sq;
 	size_t limit, got; /* recipients; got may be more: queue_lease() */
+	size_t messages;   /* that they belong to */
 };
 
 struct lease_job {

@@ -20,6 +20,7 @@
 #include "router/message_load.h"
 #include "router/outcome.h"
 #include "router/policy_call.h"
+#include "router/ready_limits.h"
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
@@ -241,6 +242,8 @@ static size_t take(struct lua_connection *lc)
 			connection_refuse(lc->c, rm, &reply);
 			continue;
 		}
+		if (rq->limits && !ready_limits_take_message(rq, rm))
+			break; /* woken when it may go */
 		rm->next = rm->count;
 		rq->in_flight++;
 		ready_queue_taken(rq, rm);
@@ -300,8 +303,9 @@ static void look_for_work(struct lua_connection *lc)
 		wait_until(lc, idle_ms);
 		return;
 	}
-	if (rq->waiting_count == 0) {
-		if (lc->timed_out)
+	if (rq->waiting_count == 0 ||
+	    (rq->limits && ready_limits_sendable(rq) == 0)) {
+		if (lc->timed_out || connection_is_wanted(c))
 			end_session(lc);
 		else
 			wait_until(lc, idle_ms);

@@ -45,6 +45,7 @@ struct ready_message {
 	size_t count;
 	size_t next;      /* recipients before it went into a job */
 	size_t unsettled; /* recipients whose row we hold */
+	bool rate_paid;   /* counted by the rates of its path already */
 	/* Recipients that a peer wants in a transaction of their own (452). */
 	struct delivery_recipient *again;
 	size_t again_count;

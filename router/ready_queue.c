@@ -16,6 +16,7 @@
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/ready_limits.h"
 #include "router/ready_means.h"
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
@@ -59,6 +60,11 @@ static size_t allowance(const struct ready_queue *rq)
 	while (leased < steps[i].leased)
 		i++;
 	share = rq->proven ? steps[i].proven : steps[i].unproven;
+	if (rq->limits) {
+		size_t allowed = ready_limits_room(rq);
+
+		most = most < allowed ? most : allowed;
+	}
 	/* Enough to keep its connections busy, not more: a body that does not
 	 * fit into memory has to be read twice. */
 	if (much && share > MUCH_READY + 4 * rq->connection_count)
@@ -94,6 +100,8 @@ void ready_queue_wait(struct ready_queue *rq, struct route *route)
 {
 	list_remove(&route->waiter);
 	list_add_tail(&rq->routes, &route->waiter);
+	if (rq->limits)
+		ready_limits_line_up(rq);
 }
 
 static void let_others_pull(struct ready_queue *rq)
@@ -149,6 +157,55 @@ static void give_back(struct ready_queue *rq, size_t most)
 	}
 }
 
+/* What waits for a rate that stays closed, waits in the file. */
+static void obey_limits(struct ready_queue *rq)
+{
+	if (rq->waiting_count == 0 && rq->reserved == 0 &&
+	    list_empty(&rq->routes)) {
+		ready_limits_leave(rq);
+		return;
+	}
+	if (rq->waiting_count == 0 || ready_limits_room(rq) > 0)
+		return;
+	give_back(rq, ready_limits_paid(rq));
+	ready_limits_line_up(rq);
+}
+
+size_t ready_queue_choices(const struct ready_queue *rq)
+{
+	if (ready_queue_suspended(rq))
+		return 0;
+	return rq->limits ? ready_limits_choices(rq) : SIZE_MAX;
+}
+
+void ready_queue_chosen(struct ready_queue *rq)
+{
+	if (rq->limits)
+		ready_limits_chosen(rq, 1);
+}
+
+const char *ready_queue_why(const struct ready_queue *rq, int64_t *ms)
+{
+	return rq->limits ? ready_limits_why(rq, ms) : NULL;
+}
+
+/* The first answer about the path: what waits has chosen before it was known
+ * how often that may be done.  Those that should not have, choose again. */
+static void choose_again(struct ready_queue *rq)
+{
+	size_t most = ready_limits_choices(rq), count = rq->waiting_count;
+
+	ready_limits_chosen(rq, count < most ? count : most);
+	for (; count > most; count--) {
+		struct ready_message *rm =
+		    LIST_ITEM(rq->waiting.prev, struct ready_message, link);
+
+		list_remove(&rm->link);
+		rq->waiting_count--;
+		scheduled_queue_admitted(rm->sq, rm);
+	}
+}
+
 void ready_queue_give_back(struct ready_queue *rq)
 {
 	give_back(rq, 0);
@@ -174,6 +231,9 @@ static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 				     ? INT64_MAX
 				     : router_until(clock_now_ms(),
 					   path->refresh_interval.ms);
+		ready_limits_set(rq, path);
+		if (first && rq->limits)
+			choose_again(rq);
 		if (first)
 			/* Leased before the path was known. */
 			give_back(rq, (size_t)path->max_ready);
@@ -216,9 +276,39 @@ static void wake_idle(struct ready_queue *rq)
 {
 	size_t n = rq->waiting_count;
 
+	if (rq->limits) {
+		size_t sendable = ready_limits_sendable(rq);
+
+		n = n < sendable ? n : sendable;
+	}
 	while (n-- > 0 && rq->waiting_count > 0 && !list_empty(&rq->idle))
 		connection_wake(
 		    LIST_ITEM(rq->idle.next, struct connection, idle));
+}
+
+/* Not more than there is something to send for. */
+static bool limits_want_more(struct ready_queue *rq)
+{
+	size_t busy = rq->in_flight < rq->connection_count
+			  ? rq->in_flight
+			  : rq->connection_count;
+
+	return rq->connection_count - busy < ready_limits_sendable(rq);
+}
+
+static bool open_one(struct ready_queue *rq)
+{
+	struct local_addr *local = ready_queues_local(rq->owner);
+	struct ready_slots slots = {0};
+
+	if (!rq->limits)
+		return connection_open(rq, local, &slots);
+	if (!limits_want_more(rq) || !ready_limits_take_connection(rq, &slots))
+		return false;
+	if (connection_open(rq, local, &slots))
+		return true;
+	ready_limits_give_back_connection(rq, &slots);
+	return false;
 }
 
 static void open_lua_connections(struct ready_queue *rq)
@@ -226,7 +316,7 @@ static void open_lua_connections(struct ready_queue *rq)
 	while (rq->connection_count < lua_connections_wanted(rq) &&
 	       rq->connecting < rq->waiting_count &&
 	       lua_connection_may_open(rq))
-		if (!connection_open(rq, ready_queues_local(rq->owner)))
+		if (!open_one(rq))
 			return;
 }
 
@@ -253,8 +343,8 @@ static void open_connections(struct ready_queue *rq)
 	       rq->connecting < rq->waiting_count &&
 	       (size_t)rq->r->counters.connections < most &&
 	       ready_queues_may_open(rq->owner, rq))
-		if (!connection_open(rq, ready_queues_local(rq->owner)))
-			return; /* refused: nothing waits any more */
+		if (!open_one(rq))
+			return; /* refused, or a limit does not allow it */
 }
 
 void ready_queue_run(struct loop_deferred *d)
@@ -272,6 +362,12 @@ void ready_queue_run(struct loop_deferred *d)
 		   ready_means_have(rq)) {
 		wake_idle(rq);
 		open_connections(rq);
+	}
+	if (rq->limits) {
+		obey_limits(rq);
+		/* Closed for long: the policy may have other ideas by then. */
+		if (rq->waiting_count == 0 && !list_empty(&rq->routes))
+			(void)have_path(rq);
 	}
 	let_others_pull(rq);
 	if (rq->waiting_count > 0 || rq->connection_count > 0)

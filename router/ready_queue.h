@@ -22,6 +22,7 @@
 
 struct connection;
 struct destination;
+struct ready_limits;
 struct ready_message;
 struct ready_queues;
 struct record_ref;
@@ -40,7 +41,8 @@ struct ready_queue {
 	int64_t path_until;      /* clock_now_ms; then it is asked again */
 	int64_t path_epoch;
 	bool path_asking;
-	struct ready_means *means; /* NULL: not made yet */
+	struct ready_limits *limits; /* of path; NULL: it sets none */
+	struct ready_means *means;   /* NULL: not made yet */
 	bool means_making;
 	int64_t tls_broken_until; /* clock_now_ms: opportunistic TLS rests */
 	unsigned generation;      /* of source: older connections end */
@@ -68,6 +70,14 @@ void ready_queue_is_known(struct ready_queue *rq);
 /* Room for more than a few: leasing has a cost per turn. */
 bool ready_queue_worth_filling(const struct ready_queue *rq);
 void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take);
+/* How many messages may choose its source now; 0: it is left alone
+ * (source_health.h), or was chosen too often (source_selection_rate). */
+size_t ready_queue_choices(const struct ready_queue *rq);
+/* It was chosen for a message, which comes with ready_queue_push(). */
+void ready_queue_chosen(struct ready_queue *rq);
+/* What keeps it from going on, for operators, and for how many milliseconds
+ * (-1: nobody knows).  NULL: it is busy. */
+const char *ready_queue_why(const struct ready_queue *rq, int64_t *ms);
 /* Its source is left alone (source_health.h): nothing may be put into it. */
 bool ready_queue_suspended(const struct ready_queue *rq);
 /* Wakes route's scheduled queue when it is worth filling. */

@@ -13,6 +13,7 @@
 #include "router/destination.h"
 #include "router/outcome.h"
 #include "router/policy_call.h"
+#include "router/ready_limits.h"
 #include "router/ready_means.h"
 #include "router/ready_message.h"
 #include "router/router.h"
@@ -178,6 +179,7 @@ static void free_one(struct ready_queue *rq)
 	list_remove(&rq->held);
 	list_remove(&rq->paced);
 	record_unref(rq->source);
+	ready_limits_free(rq->limits);
 	record_unref(rq->path);
 	ready_means_unref(rq->means);
 	destination_unref(rq->destination);

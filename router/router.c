@@ -22,6 +22,7 @@
 #include "router/deferred_injection.h"
 #include "router/egress.h"
 #include "router/enumeration.h"
+#include "router/gate.h"
 #include "router/intake.h"
 #include "router/maildir_delivery.h"
 #include "router/message_load.h"
@@ -135,6 +136,7 @@ void router_tick(struct router *r)
 	if (script_is_stuck())
 		router_stop(
 		    r, "too many policy events do not end", EX_TEMPFAIL);
+	gates_tick(r->gates);
 	intake_tick(r->intake);
 	ready_queues_tick(r->ready);
 	if (!(r->holds & (HOLD_STOPPING | HOLD_POISON)))
@@ -240,6 +242,7 @@ bool router_start(struct router *r, struct err *err)
 	if (!queue_threads_start(
 		&r->threads, r->queue, r->loop, on_trouble, r, err))
 		return false;
+	r->gates = gates_new(r->loop);
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
@@ -270,5 +273,6 @@ void router_end(struct router *r)
 	source_health_free(r->health);
 	sts_memory_free(r->sts_memory);
 	outcomes_free(r->outcomes);
+	gates_free(r->gates);
 	loop_timer_free(r->second);
 }

@@ -21,6 +21,7 @@
 
 struct egress;
 struct enumerations;
+struct gates;
 struct injections;
 struct intake;
 struct log_writer;
@@ -121,6 +122,7 @@ struct router {
 	struct list policy_calls_waiting;
 	struct intake *intake;
 	struct egress *egress;
+	struct gates *gates;
 	struct source_health *health;
 	struct ready_queues *ready;
 	struct outcomes *outcomes;

@@ -44,6 +44,7 @@ struct scheduled_queue *scheduled_queue_new(
 	sq->drop = str_eq(name, "null");
 	sq->inject = str_eq(name, QUEUE_NAME_DEFERRED);
 	sq->since = clock_now_ms();
+	scheduled_queue_rate_init(sq);
 	return sq;
 }
 
@@ -66,6 +67,8 @@ void scheduled_queue_free(struct scheduled_queue *sq)
 	invariant(sq->leased == 0);
 	list_remove(&sq->link);
 	forget_routes(sq);
+	gate_leave_line(&sq->turn);
+	gate_unref(sq->rate);
 	record_unref(sq->config);
 	record_unref(sq->config_next);
 	destination_unref(sq->destination);
@@ -148,6 +151,7 @@ static void use_config(struct scheduled_queue *sq, struct record_ref *ref)
 		forget_destination(sq);
 	record_unref(sq->config);
 	sq->config = ref;
+	scheduled_queue_use_rate(sq, config->max_message_rate);
 	sq->config_until =
 	    config->refresh_strategy == REFRESH_EPOCH
 		? INT64_MAX
@@ -353,7 +357,8 @@ static size_t pool_weight(const struct scheduled_queue *sq, size_t i)
 	return (size_t)egress_choice_pool(sq->choice)->entries[i].weight;
 }
 
-size_t scheduled_queue_room(const struct scheduled_queue *sq)
+/* Without its own rate. */
+static size_t room_ahead(const struct scheduled_queue *sq)
 {
 	size_t room = 0, weights = 0;
 	bool worth_it = false, healthy = false;
@@ -366,11 +371,13 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq)
 		return maildirs_room(sq->r->maildirs, sq);
 	for (size_t i = 0; i < sq->route_count; i++) {
 		const struct ready_queue *rq = sq->routes[i].rq;
+		size_t choices = rq ? ready_queue_choices(rq) : 0, most;
 
-		if (!rq || ready_queue_suspended(rq))
+		if (choices == 0)
 			continue;
 		healthy = true;
-		room += ready_queue_room(rq);
+		most = ready_queue_room(rq);
+		room += most < choices ? most : choices;
 		worth_it = worth_it || ready_queue_worth_filling(rq);
 		weights += pool_weight(sq, i);
 	}
@@ -391,6 +398,16 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq)
 	return room;
 }
 
+size_t scheduled_queue_room(const struct scheduled_queue *sq)
+{
+	size_t most = sq->rate ? gate_room(sq->rate, 0) : SIZE_MAX, room;
+
+	if (most == 0)
+		return 0;
+	room = room_ahead(sq);
+	return room < most ? room : most;
+}
+
 void scheduled_queue_reserve(
     struct scheduled_queue *sq, size_t messages, bool take)
 {
@@ -408,6 +425,8 @@ void scheduled_queue_reserve(
 
 void scheduled_queue_wait(struct scheduled_queue *sq)
 {
+	if (scheduled_queue_wait_for_rate(sq))
+		return;
 	if (is_maildir(sq) || sq->inject)
 		return; /* maildirs_wake() looks through all that are blocked */
 	for (size_t i = 0; i < sq->route_count; i++)
@@ -417,6 +436,7 @@ void scheduled_queue_wait(struct scheduled_queue *sq)
 
 void scheduled_queue_unwait(struct scheduled_queue *sq)
 {
+	gate_leave_line(&sq->turn);
 	for (size_t i = 0; i < sq->route_count; i++)
 		list_remove(&sq->routes[i].waiter);
 }
@@ -425,7 +445,7 @@ void scheduled_queue_unwait(struct scheduled_queue *sq)
 
 static bool is_healthy(const struct route *route)
 {
-	return route->rq && !ready_queue_suspended(route->rq);
+	return route->rq && ready_queue_choices(route->rq) > 0;
 }
 
 /* Policy language, 10.6: the attempt counts, with the usual backoff. */
@@ -433,8 +453,17 @@ static void suspended(struct scheduled_queue *sq, struct ready_message *rm)
 {
 	struct arena *arena = arena_new(0);
 	const struct egress_pool *pool = egress_choice_pool(sq->choice);
-	struct smtp_reply reply = smtp_reply_make(arena, 451, "4.4.4",
-	    "all sources of the egress pool %s are suspended", pool->name);
+	bool limited = false;
+	struct smtp_reply reply;
+
+	for (size_t i = 0; i < sq->route_count; i++)
+		limited |= sq->routes[i].rq &&
+			   !ready_queue_suspended(sq->routes[i].rq);
+	reply = smtp_reply_make(arena, 451, "4.4.4",
+	    "all sources of the egress pool %s are suspended%s", pool->name,
+	    limited ? ", or were chosen as often as source_selection_rate "
+		      "allows"
+		    : "");
 
 	outcome_report_waiting(
 	    sq->r->outcomes, rm, &reply, &(struct attempt){.pool = pool->name});
@@ -462,6 +491,7 @@ static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 		return;
 	}
 	invariant(chosen >= 0 && (size_t)chosen < sq->route_count);
+	ready_queue_chosen(sq->routes[chosen].rq);
 	ready_queue_push(sq->routes[chosen].rq, rm);
 }
 

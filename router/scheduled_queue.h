@@ -22,6 +22,7 @@
 #include "mail/queue_name.h"
 #include "mail/smtp_reply.h"
 #include "policy/queue_config.h"
+#include "router/gate.h"
 
 struct destination;
 struct egress_choice;
@@ -71,7 +72,9 @@ struct scheduled_queue {
 	bool due_again; /* seen due while it was leasing */
 	size_t leased;  /* recipients that we hold */
 	size_t leased_messages;
-	int64_t since; /* clock_now_ms: in this state */
+	struct gate *rate;       /* max_message_rate; NULL: none */
+	struct gate_waiter turn; /* in its line while that blocks us */
+	int64_t since;           /* clock_now_ms: in this state */
 	int64_t not_before;
 };
 
@@ -90,9 +93,24 @@ size_t scheduled_queue_room(const struct scheduled_queue *sq);
 /* Room that a lease under way will use, so that others do not. */
 void scheduled_queue_reserve(
     struct scheduled_queue *sq, size_t messages, bool take);
-/* Puts all routes in line for room; scheduled_queue_unwait() undoes it. */
+/* scheduled_rate.c: the queue has this rate from now on, NULL for none; */
+void scheduled_queue_rate_init(struct scheduled_queue *sq);
+void scheduled_queue_use_rate(
+    struct scheduled_queue *sq, const struct rate *rate);
+/* stands in its line, true, while it is closed; */
+bool scheduled_queue_wait_for_rate(struct scheduled_queue *sq);
+/* releases messages from the queue, and takes back what was not released. */
+void scheduled_queue_release(struct scheduled_queue *sq, size_t messages);
+void scheduled_queue_unrelease(struct scheduled_queue *sq, size_t messages);
+/* Puts all routes in line for room, or us for max_message_rate;
+ * scheduled_queue_unwait() undoes it. */
 void scheduled_queue_wait(struct scheduled_queue *sq);
 void scheduled_queue_unwait(struct scheduled_queue *sq);
+/* What it waits for while it is blocked, for operators, and for how many
+ * milliseconds (-1: nobody knows).  NULL: that what it goes to has room. */
+const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms);
+/* Blocked by nothing but its own rate, which opens by itself. */
+bool scheduled_queue_only_waits(const struct scheduled_queue *sq);
 /* A leased message goes where it should. */
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm);

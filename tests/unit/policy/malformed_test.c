@@ -51,6 +51,8 @@ static const char *good(const struct param_spec *spec)
 	    [PARAM_STRING_LIST] = "[\"x\"]",
 	    [PARAM_KEY_SOURCE] = "\"/x\"",
 	    [PARAM_VALUE] = "1",
+	    [PARAM_RATE_MAP] = "{\"a\":\"1/s\"}",
+	    [PARAM_LIMIT_MAP] = "{\"a\":1}",
 	    [PARAM_MAP] = "{\"a\":1}",
 	    [PARAM_RECORD] = "{}",
 	    [PARAM_CUSTOM] = "\"x\"",
@@ -222,7 +224,8 @@ static struct mistake other_sort(const struct param_spec *spec)
 	kind = chance(COUNT(sorts));
 	if (kind == 0 && (type == PARAM_BOOL || type == PARAM_CUSTOM))
 		kind = 1;
-	if (kind > 2 && type == PARAM_MAP)
+	if (kind > 2 && (type == PARAM_MAP || type == PARAM_LIMIT_MAP ||
+			    type == PARAM_RATE_MAP))
 		kind = 0;
 	return sorts[kind];
 }
@@ -254,6 +257,13 @@ static struct mistake almost(const struct param_spec *spec)
 	static const struct mistake limits[] = {{"0", "0"}, {"-3", "-3"},
 	    {"\"0\"", "0"}, {"\"\"", "\"\""}, {"\"1.5\"", "1.5"},
 	    {"\",1\"", ",1"}, {"\"99999999999999999999\"", "99999"}};
+	static const struct mistake rate_maps[] = {{"{\"a\":\"0/s\"}", "0/s"},
+	    {"{\"a\":10}", "10"},
+	    {"{\"a\":\"1/s\",\"b\":\"10/fortnight\"}", "10/fortnight"},
+	    {"{\"\":\"1/s\"}", NULL}, {"\"10/s\"", "10/s"}};
+	static const struct mistake limit_maps[] = {{"{\"a\":0}", "0"},
+	    {"{\"a\":1,\"b\":-3}", "-3"}, {"{\"a\":\"1.5\"}", "1.5"},
+	    {"{\"\":1}", NULL}, {"5", "5"}};
 	static const struct mistake keys[] = {{"{}", NULL},
 	    {"{\"key_data\":5}", NULL}, {"{\"event_name\":\"x\"}", NULL},
 	    {"{\"bogus\":1}", "bogus"}, {"5", "5"},
@@ -268,6 +278,8 @@ static struct mistake almost(const struct param_spec *spec)
 	    [PARAM_ENDPOINT] = {endpoints, COUNT(endpoints)},
 	    [PARAM_CIDR_LIST] = {blocks, COUNT(blocks)},
 	    [PARAM_LIMIT] = {limits, COUNT(limits)},
+	    [PARAM_RATE_MAP] = {rate_maps, COUNT(rate_maps)},
+	    [PARAM_LIMIT_MAP] = {limit_maps, COUNT(limit_maps)},
 	    [PARAM_KEY_SOURCE] = {keys, COUNT(keys)},
 	    [PARAM_CUSTOM] = {NULL, 0},
 	};

@@ -22,6 +22,7 @@ int main(void)
 	srunner_add_suite(runner, site_name_suite());
 	srunner_add_suite(runner, suppression_suite());
 	srunner_add_suite(runner, template_suite());
+	srunner_add_suite(runner, throttle_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -21,5 +21,6 @@ Suite *retry_suite(void);
 Suite *site_name_suite(void);
 Suite *suppression_suite(void);
 Suite *template_suite(void);
+Suite *throttle_suite(void);
 
 #endif
