@@ -5,8 +5,11 @@
  */
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <new>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 #include "base/toml_read.h"
 
@@ -27,16 +30,25 @@ void convert(const toml::node &node, arena *arena, int depth, value *out);
 void convert_table(
     const toml::table &table, arena *arena, int depth, value *out)
 {
+	/* The library sorts by name; order of appearance is promised. */
+	std::vector<std::pair<const toml::key *, const toml::node *>> members;
+
+	for (const auto &[key, node] : table)
+		members.emplace_back(&key, &node);
+	std::sort(
+	    members.begin(), members.end(), [](const auto &a, const auto &b) {
+		    return a.first->source().begin < b.first->source().begin;
+	    });
 	out->type = VALUE_MAP;
 	out->entries = ARENA_ARRAY(arena, value_entry, table.size());
-	for (const auto &[key, node] : table) {
+	for (const auto &[key, node] : members) {
 		value_entry *entry = &out->entries[out->count++];
-		const std::string_view name = key.str();
+		const std::string_view name = key->str();
 
 		if (name.find('\0') != std::string_view::npos)
 			throw std::runtime_error("a key holds a NUL");
 		entry->key = arena_strndup(arena, name.data(), name.size());
-		convert(node, arena, depth + 1, &entry->value);
+		convert(*node, arena, depth + 1, &entry->value);
 	}
 }
 

@@ -31,6 +31,7 @@ static const struct cli_command *const commands[] = {
     &cmd_show,
     &cmd_logs,
     &cmd_check,
+    &cmd_classify,
     &cmd_test,
     &cmd_status,
     &cmd_reload,

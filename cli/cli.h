@@ -58,8 +58,8 @@ struct cli_command {
 	int (*run)(struct cli *cli);
 };
 
-extern const struct cli_command cmd_check, cmd_logs, cmd_params, cmd_queue,
-    cmd_reload, cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
+extern const struct cli_command cmd_check, cmd_classify, cmd_logs, cmd_params,
+    cmd_queue, cmd_reload, cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
 
 /* The whole program: returns its exit code. */
 int cli_run(int argc, char **argv, FILE *out, FILE *err);

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "logs/log_capture.h"
+#include "policy/bounce_class.h"
 
 static const char *const type_names[LOG_TYPE_COUNT] = {
     [LOG_RECEPTION] = "Reception",
@@ -137,6 +138,23 @@ static const struct field {
     FIELD(session_id, AS_TEXT_IF_SET,
 	"The connection: the same for all that happened on it."),
 };
+
+/* Whose response is worth a class. */
+static const bool classified[LOG_TYPE_COUNT] = {
+    [LOG_REJECTION] = true,
+    [LOG_TRANSIENT_FAILURE] = true,
+    [LOG_BOUNCE] = true,
+    [LOG_EXPIRATION] = true,
+    [LOG_OOB] = true,
+    [LOG_FEEDBACK] = true,
+    [LOG_ADMIN_BOUNCE] = true,
+};
+
+void log_record_classify(struct log_record *r, struct bounce_classifier *c)
+{
+	if (c && classified[r->type])
+		r->bounce_classification = bounce_class_of(c, &r->response);
+}
 
 const char *log_type_name(enum log_type type)
 {
@@ -341,7 +359,7 @@ void log_record_json(const struct log_record *r, const char *nodeid,
 			break;
 		case AS_CLASS:
 			text = *(const char *const *)at;
-			add_text(out, text ? text : "Uncategorized");
+			add_text(out, text ? text : BOUNCE_UNCATEGORIZED);
 			break;
 		case AS_RECIPIENTS:
 			add_recipients(out, r);

@@ -76,6 +76,11 @@ void log_record_json(const struct log_record *r, const char *nodeid,
     struct string_list_view meta_names, struct string_list_view header_names,
     struct buf *out);
 
+struct bounce_classifier;
+/* Fills in bounce_classification where it means something: failures, refusals
+ * and reports.  c may be NULL. */
+void log_record_classify(struct log_record *r, struct bounce_classifier *c);
+
 /* False when there is no such type. */
 bool log_type_parse(const char *name, enum log_type *out) MUST_USE;
 /* The fields, their types and meaning: an mdoc list, or text for a terminal. */

@@ -39,6 +39,7 @@ void script_bind_open(lua_State *L)
 	bind_log_open(L);
 	bind_kumo_open(L);
 	bind_make_open(L);
+	bind_bounce_open(L);
 	bind_memoize_open(L);
 	bind_serde_open(L);
 	bind_cidr_open(L);

@@ -19,6 +19,7 @@ void script_bind_open(lua_State *L);
 /* The table `kumo` is on top of the stack. */
 void bind_kumo_open(lua_State *L);    /* on, versions, limits, set-up */
 void bind_make_open(lua_State *L);    /* make_*, start_*, configure_* */
+void bind_bounce_open(lua_State *L);  /* configure_bounce_classifier */
 void bind_log_open(lua_State *L);     /* log_*, print */
 void bind_reject_open(lua_State *L);  /* reject, disconnect */
 void bind_memoize_open(lua_State *L); /* memoize */
@@ -111,6 +112,10 @@ void script_sleep(lua_State *L, int64_t ms);
 /* Appends text as it may stand in one line: control characters and what is not
  * UTF-8 as \xNN. */
 void script_log_escape(struct buf *out, const char *text, size_t len);
+
+/* Is it still time for what belongs into init?  Raises when not.  True: this
+ * state's declarations count. */
+bool script_may_declare(lua_State *L, const char *name);
 
 /* Parses the table at `index` with `set` into the object's arena, or raises
  * `deserialize error: ...`; pushes nothing. */

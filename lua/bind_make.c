@@ -93,8 +93,7 @@ static int l_make(lua_State *L)
 
 /* ---- what belongs to init ---- */
 
-/* Where declarations go: true when this state's count. */
-static bool may_declare(lua_State *L, const char *name)
+bool script_may_declare(lua_State *L, const char *name)
 {
 	const struct script_state *state = script_state_of(L);
 
@@ -111,7 +110,7 @@ static bool may_declare(lua_State *L, const char *name)
 static int l_start_esmtp_listener(lua_State *L)
 {
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
-	bool counts = may_declare(L, listener_params.name);
+	bool counts = script_may_declare(L, listener_params.name);
 	struct arena *arena;
 	const struct value *value;
 	const char *where;
@@ -133,7 +132,7 @@ static int l_start_esmtp_listener(lua_State *L)
 static int l_configure_local_logs(lua_State *L)
 {
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
-	bool counts = may_declare(L, log_config_params.name);
+	bool counts = script_may_declare(L, log_config_params.name);
 	struct arena *arena;
 	void *record;
 
@@ -152,7 +151,7 @@ static int l_configure_hook(lua_State *L)
 {
 	const struct param_set *set = lua_touserdata(L, lua_upvalueindex(1));
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
-	bool counts = may_declare(L, set->name);
+	bool counts = script_may_declare(L, set->name);
 	struct log_hook *hook;
 	struct arena *arena;
 	void *record;
@@ -218,7 +217,7 @@ static const struct param_set spool_params = {
 static int l_define_spool(lua_State *L)
 {
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
-	bool counts = may_declare(L, "define_spool");
+	bool counts = script_may_declare(L, "define_spool");
 	struct arena *arena;
 	void *record;
 
@@ -234,7 +233,7 @@ static int l_define_spool(lua_State *L)
 static int l_define_egress_source(lua_State *L)
 {
 	struct script_policy *p = script_state_of(L)->policy;
-	bool counts = may_declare(L, "define_egress_source");
+	bool counts = script_may_declare(L, "define_egress_source");
 	struct arena *arena;
 	struct value *value;
 	void *record;

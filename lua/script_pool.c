@@ -190,6 +190,7 @@ static void pool_free(struct script_policy *p)
 	map_free(p->egress_sources, NULL);
 	map_free(p->sources, free_source);
 	map_free(p->warned, NULL);
+	bounce_classifier_free(p->setup.classifier);
 	arena_unref(p->setup.arena);
 	free(p->setup.listeners);
 	free(p->setup.listener_values);

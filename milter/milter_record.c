@@ -33,6 +33,14 @@ static struct log_record of_session(const struct session *s, enum log_type type)
 	};
 }
 
+/* Of the policy that the connection has; before it has one, none. */
+static void classify(const struct session *s, struct log_record *r)
+{
+	if (s->policy)
+		log_record_classify(
+		    r, script_policy_setup(s->policy)->classifier);
+}
+
 static const char *last_recipient(const struct session *s)
 {
 	const struct transaction *tx = s->tx;
@@ -86,6 +94,7 @@ void record_refusal(
 	r.response = answer->reply;
 	r.response.command = command;
 	r.meta = s->meta;
+	classify(s, &r);
 	batch = log_batch_new(service->log);
 	log_batch_add(batch, &r);
 	log_writer_submit(batch, NULL, NULL);
@@ -110,10 +119,11 @@ struct to {
 };
 
 static void emit(
-    struct to *to, const struct log_record *r, const struct message *about)
+    struct to *to, struct log_record *r, const struct message *about)
 {
 	const struct log_writer *w = to->s->service->log;
 
+	classify(to->s, r);
 	if (to->hooked) {
 		hook_ask(to->hooked, r, about);
 		return;

@@ -2,6 +2,7 @@
  * param_doc.c - the manual of the parameters, from their rows
  */
 #include "base/str.h"
+#include "policy/bounce_class.h"
 #include "policy/egress_path.h"
 #include "policy/egress_pool.h"
 #include "policy/egress_source.h"
@@ -22,6 +23,7 @@ const struct param_set *const param_sets[] = {
     &log_config_params,
     &log_hook_params,
     &log_disposition_params,
+    &bounce_classifier_params,
     &suppression_params,
 };
 const size_t param_set_count = COUNT(param_sets);

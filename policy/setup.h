@@ -7,6 +7,7 @@
 #ifndef POLICY_SETUP_H
 #define POLICY_SETUP_H
 
+#include "policy/bounce_class.h"
 #include "policy/listener.h"
 #include "policy/log_config.h"
 #include "policy/relay.h"
@@ -27,6 +28,7 @@ struct policy_setup {
 	size_t log_count;
 	const struct log_hook **hooks; /* of both kinds */
 	size_t hook_count;
+	struct bounce_classifier *classifier; /* NULL: none */
 	enum unlisted_domains unlisted_domains;
 	enum local_submission local_submission;
 	bool mta_sts_disabled;  /* kumo.dns.set_mta_sts_enabled(false) */

@@ -8,6 +8,8 @@
 #include "base/fault.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "lua/script.h"
+#include "policy/setup.h"
 #include "queue/queue.h"
 #include "router/intake.h"
 #include "router/record_asks.h"
@@ -152,11 +154,15 @@ struct arena *outcome_batch_arena(struct outcome_batch *b)
 void outcome_batch_record(struct outcome_batch *b,
     const struct log_record *record, const struct record_subject *about)
 {
-	log_batch_add(b->log, record);
+	struct log_record with_class = *record;
+
+	log_record_classify(
+	    &with_class, script_policy_setup(b->r->policy)->classifier);
+	log_batch_add(b->log, &with_class);
 	if (!b->asks && record_asks_needed(b->r))
 		b->asks = record_asks_new(b->r);
 	if (b->asks)
-		record_asks_add(b->asks, b->log, record, about);
+		record_asks_add(b->asks, b->log, &with_class, about);
 }
 
 void outcome_batch_add(struct outcome_batch *b, struct ready_message *rm,

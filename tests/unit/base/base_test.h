@@ -23,6 +23,7 @@ TCase *inbox_tests(void);
 TCase *ip_tests(void);
 TCase *json_tests(void);
 TCase *map_tests(void);
+TCase *regex_list_tests(void);
 TCase *str_tests(void);
 TCase *value_tests(void);
 

@@ -350,7 +350,7 @@ static void check_key(const struct row *row)
 	    strstr(err.text, arena_printf(arena, "unknown key \"%s\"", slip)),
 	    "%s: %s", table, err.text);
 	/* The nearest right key, as long as the word is recognisable. */
-	ck_assert_msg(strlen(row->spec->key) < 5 ||
+	ck_assert_msg(strlen(row->spec->key) < 6 ||
 			  str_eq(slip, "no_such_key") ||
 			  strstr(err.text, "did you mean"),
 	    "%s: %s", table, err.text);

@@ -20,8 +20,11 @@ static struct value least(const struct param_set *set)
 	v.entries = ARENA_ARRAY(arena, struct value_entry, set->count);
 	for (size_t i = 0; i < set->count; i++)
 		if (set->specs[i].flags & PARAM_REQUIRED)
-			v.entries[v.count++] = (struct value_entry){
-			    set->specs[i].key, value_string(arena, "x", 1)};
+			v.entries[v.count++] =
+			    (struct value_entry){set->specs[i].key,
+				set->specs[i].type == PARAM_STRING_LIST
+				    ? json("[\"x\"]")
+				    : value_string(arena, "x", 1)};
 	return v;
 }
 

@@ -8,6 +8,7 @@ int main(void)
 	SRunner *runner = srunner_create(param_suite());
 	int failed;
 
+	srunner_add_suite(runner, bounce_class_suite());
 	srunner_add_suite(runner, egress_path_suite());
 	srunner_add_suite(runner, egress_pool_suite());
 	srunner_add_suite(runner, egress_source_suite());

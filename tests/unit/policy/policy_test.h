@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+Suite *bounce_class_suite(void);
 Suite *egress_path_suite(void);
 Suite *egress_pool_suite(void);
 Suite *egress_source_suite(void);
