@@ -112,10 +112,10 @@ static int run(struct cli *cli)
 const struct cli_command cmd_classify = {
     .name = "classify",
     .arguments = "[REPLY]",
-    .summary = "Say which bounce class a reply is in, and by which rule",
-    .help = "REPLY is in one line, \"550 5.1.1 no such user\", as in log "
-	    "records: code, enhanced code,\ntext; line breaks are \\r\\n in "
-	    "four characters. Without REPLY, each line of standard input.",
+    .summary = "Say which bounce class a reply is in, and why",
+    .help = "REPLY is in one line as in log records, \"550 5.1.1 no such "
+	    "user\": code,\nenhanced code, text; line breaks are \\r\\n in "
+	    "four characters.\nWithout REPLY, each line of standard input.",
     .most_arguments = -1,
     .run = run,
 };

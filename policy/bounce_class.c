@@ -4,9 +4,9 @@
  * This runs where records are made, in the router on its loop, so it has to be
  * short whatever the rules and the peer are like.  A text that was seen lately
  * costs half a microsecond, one that was not some fifteen (bench/RESULTS.md).
- * An expression is stopped after 2000 steps, which is less than 0.2 ms in 2 KiB,
- * and all of them at the next look at the clock after 2 ms of CPU: so the worst
- * is below 4 ms for a text, and takes rules that explode.
+ * An expression is stopped after 2000 steps, which is less than 0.2 ms in 2
+ * KiB, and all of them at the next look at the clock after 2 ms of CPU: so the
+ * worst is below 4 ms for a text, and takes rules that explode.
  */
 #include "policy/bounce_class.h"
 

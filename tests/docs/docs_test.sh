@@ -255,7 +255,11 @@ done
 for example in "$scratch"/example-*; do
 	if grep -q '^kumo\.on' "$example"; then
 		echo "local kumo = require 'kumo'" >"$scratch/policy.lua"
-		grep -v "require 'kumo'" "$example" >>"$scratch/policy.lua"
+		# Files that an installation has.
+		grep -v "require 'kumo'" "$example" | sed "
+			s|'/etc/penstock/our-rules.toml', ||
+			s|'bounce-rules.toml'|'$src/contrib/bounce-rules.toml'|" \
+			>>"$scratch/policy.lua"
 		"$build/penstock" --policy "$scratch/policy.lua" check \
 			>"$scratch/said" 2>&1
 	elif grep -q '^SELECT' "$example"; then
