@@ -133,6 +133,7 @@ struct queue_message {
 	const char *client_addr, *client_name, *helo, *reception_protocol;
 	const char *authn_id, *listener, *hostname, *admitted_by;
 	const char *scheduling; /* JSON or NULL */
+	const char *header_id;  /* of its Message-ID field; NULL: none */
 	/* Content of at most QUEUE_INLINE bytes comes with the lease. */
 	const char *inline_content;
 };
@@ -151,6 +152,7 @@ struct queue_lease {
 	int attempts, crashes;
 	int64_t due_at, last_attempt_at; /* last_attempt_at 0: none yet */
 	int64_t expires;                 /* 0: the queue's max_age decides */
+	int64_t ref;                     /* queue_history.h; 0: none */
 };
 
 /* Takes up to `limit` due recipients of each of `count` scheduled queues in one
@@ -219,6 +221,11 @@ struct queue_verdict {
 	const struct queue_move *move;
 	/* What it means for the suppression list; NULL: nothing. */
 	const struct suppression_hit *hit;
+	/* What the history keeps of it, as it was leased.  message NULL: it is
+	 * looked up. */
+	const struct queue_message *message;
+	const char *address, *queue;
+	int64_t ref;
 };
 
 /* All of them and the injected messages in one transaction.  `durable`: synced

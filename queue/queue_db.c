@@ -14,6 +14,7 @@
  * so "new" always means: recovered after I had closed it.
  */
 #include "queue/queue_db.h"
+#include "queue/queue_history.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -377,6 +378,7 @@ bool queue_open(
 	queue->created = !exists;
 	queue->bell = -1;
 	queue->lock.fd = -1;
+	queue_keep_history(queue, QUEUE_HISTORY_AGE_S, QUEUE_HISTORY_EVENTS);
 	queue->free_floor_bytes = options->free_floor_bytes
 				      ? options->free_floor_bytes
 				      : FREE_FLOOR_BYTES;

@@ -53,6 +53,7 @@ struct queue {
 	int64_t room_looked_ms;
 	struct err room;     /* of the last look */
 	int64_t sweep_queue; /* where the walk over idle queues stands */
+	_Atomic int64_t history_age_s, history_events;
 	struct {
 		pthread_mutex_t mutex; /* of all in here */
 		pthread_cond_t given;

@@ -10,9 +10,11 @@
 #include "queue/queue_insert.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/str.h"
 #include "base/xalloc.h"
 #include "mail/queue_name.h"
 #include "queue/queue_db.h"
+#include "queue/queue_history.h"
 #include "queue/queue_suppression.h"
 #include "queue/queue_writer.h"
 
@@ -206,9 +208,45 @@ bool queue_insert_queue(
 
 /* ---- messages ---- */
 
+/* Of the content; those of one transaction mostly share it. */
+struct message_ids {
+	const struct content *content;
+	struct buf of_content, of_prefix;
+};
+
+/* Further down than this it is not looked for. */
+#define HEADER_MOST 65536
+
+static bool read_message_id(struct queue_conn *conn, struct message_ids *ids,
+    const struct content *content, struct err *err)
+{
+	int64_t size = content_facts(content)->header_size;
+	size_t len = size < HEADER_MOST ? (size_t)size : HEADER_MOST;
+	const char *block = get_bytes(conn, content, 0, len, err);
+
+	if (!block)
+		return false;
+	queue_message_id(block, len, &ids->of_content);
+	ids->content = content;
+	return true;
+}
+
+/* Not NULL, "" for none: the one that readers see first counts. */
+static const char *message_id_of(struct queue_conn *conn,
+    struct message_ids *ids, const struct message *m, struct err *err)
+{
+	queue_message_id(buf_str(&m->prefix), m->prefix.len, &ids->of_prefix);
+	if (ids->of_prefix.len > 0)
+		return buf_str(&ids->of_prefix);
+	if (ids->content != m->content &&
+	    !read_message_id(conn, ids, m->content, err))
+		return NULL;
+	return buf_str(&ids->of_content);
+}
+
 static bool insert_message_row(struct queue_conn *conn, const struct message *m,
-    const struct queue_intake *intake, const char *admitted_by, int64_t content,
-    int64_t *id, struct err *err)
+    const struct queue_intake *intake, const char *admitted_by,
+    const char *message_id, int64_t content, int64_t *id, struct err *err)
 {
 	const struct envelope_sender *s = &m->sender;
 	const char *email = s->address.email ? s->address.email : "";
@@ -249,6 +287,7 @@ static bool insert_message_row(struct queue_conn *conn, const struct message *m,
 	    stmt, 22, buf_str(&meta), (int)meta.len, SQLITE_STATIC);
 	(void)sqlite3_bind_blob(
 	    stmt, 23, buf_str(&m->prefix), (int)m->prefix.len, SQLITE_STATIC);
+	queue_bind_text(stmt, 24, *message_id ? message_id : NULL);
 	inserted = queue_run(conn, stmt, err);
 	*id = sqlite3_last_insert_rowid(conn->db);
 	buf_release(&meta);
@@ -256,9 +295,10 @@ static bool insert_message_row(struct queue_conn *conn, const struct message *m,
 }
 
 bool queue_insert_recipient(struct queue_conn *conn, const struct message *m,
-    const struct envelope_recipient *r, int64_t message, int64_t queue,
-    int64_t due_at, struct err *err)
+    const struct envelope_recipient *r, const char *message_id, int64_t message,
+    int64_t queue, int64_t due_at, struct err *err)
 {
+	const char *email = r->address.email ? r->address.email : "";
 	sqlite3_stmt *stmt = queue_stmt(conn, SQL_RECIPIENT_INSERT, err);
 
 	if (!stmt)
@@ -268,17 +308,20 @@ bool queue_insert_recipient(struct queue_conn *conn, const struct message *m,
 	(void)sqlite3_bind_int64(stmt, 3, due_at);
 	(void)sqlite3_bind_int(stmt, 4, m->attempts);
 	(void)sqlite3_bind_null(stmt, 5);
-	queue_bind_text(stmt, 6, r->address.email ? r->address.email : "");
+	queue_bind_text(stmt, 6, email);
 	queue_bind_text(stmt, 7, r->notify);
 	queue_bind_text(stmt, 8, r->orcpt);
+	if (*message_id)
+		(void)sqlite3_bind_int64(stmt, 9, queue_ref(message_id, email));
 	return queue_run(conn, stmt, err);
 }
 
 /* All recipients of a batch are in one scheduled queue: that of the first. */
 static bool insert_message(struct queue_conn *conn, const struct message *m,
-    const struct queue_intake *intake, const char *admitted_by, int64_t content,
-    struct err *err)
+    const struct queue_intake *intake, const char *admitted_by,
+    struct message_ids *ids, int64_t content, struct err *err)
 {
+	const char *message_id = message_id_of(conn, ids, m, err);
 	int64_t due_at = m->due_at ? m->due_at : clock_unix();
 	struct buf name = BUF_INIT;
 	int64_t message = 0, queue = 0;
@@ -286,14 +329,14 @@ static bool insert_message(struct queue_conn *conn, const struct message *m,
 
 	if (m->recipients.count == 0)
 		return err_set(err, ERR_PERM, "a message without recipients");
-	if (!message_queue_name(m, &name, err) ||
+	if (!message_id || !message_queue_name(m, &name, err) ||
 	    !queue_insert_queue(conn, buf_str(&name), &queue, err) ||
-	    !insert_message_row(
-		conn, m, intake, admitted_by, content, &message, err))
+	    !insert_message_row(conn, m, intake, admitted_by, message_id,
+		content, &message, err))
 		goto out;
 	for (size_t i = 0; i < m->recipients.count; i++)
 		if (!queue_insert_recipient(conn, m, &m->recipients.items[i],
-			message, queue, due_at, err))
+			message_id, message, queue, due_at, err))
 			goto out;
 	inserted = true;
 out:
@@ -340,6 +383,7 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
     const struct queue_ahead *ahead, size_t ahead_count, struct err *err)
 {
 	int64_t *ids = xcalloc(intake->count + 1, sizeof *ids);
+	struct message_ids message_ids = {0};
 	bool inserted = true;
 
 	for (size_t i = 0; i < intake->count && inserted; i++)
@@ -347,9 +391,11 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 		    content_of(conn, intake, i, ids, ahead, ahead_count, err) &&
 		    insert_message(conn, intake->messages[i], intake,
 			intake->admitted_by ? intake->admitted_by[i] : NULL,
-			ids[i], err);
+			&message_ids, ids[i], err);
 	for (size_t i = 0; i < intake->hit_count && inserted; i++)
 		inserted = queue_suppression_note(conn, &intake->hits[i], err);
+	buf_release(&message_ids.of_content);
+	buf_release(&message_ids.of_prefix);
 	free(ids);
 	return inserted;
 }

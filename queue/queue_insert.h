@@ -16,9 +16,10 @@ bool queue_insert_content(struct queue_conn *conn,
 /* The row of a scheduled queue, made when it is not there. */
 bool queue_insert_queue(struct queue_conn *conn, const char *name, int64_t *id,
     struct err *err) MUST_USE;
+/* `message_id` "": it has none. */
 bool queue_insert_recipient(struct queue_conn *conn, const struct message *m,
-    const struct envelope_recipient *r, int64_t message, int64_t queue,
-    int64_t due_at, struct err *err) MUST_USE;
+    const struct envelope_recipient *r, const char *message_id, int64_t message,
+    int64_t queue, int64_t due_at, struct err *err) MUST_USE;
 
 /* The message's row, content and new recipients as the move says; *queue 0: the
  * message is gone.  Then each of its old recipients. */

@@ -175,6 +175,7 @@ static bool read_due(
 		    &lease->recipient.address);
 		lease->recipient.notify = queue_column_text(stmt, 8, arena);
 		lease->recipient.orcpt = queue_column_text(stmt, 9, arena);
+		lease->ref = sqlite3_column_int64(stmt, 10);
 		t->count++;
 	}
 	return step == STEP_DONE;
@@ -273,6 +274,7 @@ static void read_message_row(
 			m->inline_content =
 			    arena_strndup(arena, blob ? blob : "", len);
 	}
+	m->header_id = queue_column_text(stmt, 32, arena);
 }
 
 /* NULL with *gone: SQL by hand has left a recipient without its message. */

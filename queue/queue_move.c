@@ -61,17 +61,36 @@ static bool replace_content(
 	       run_on(conn, SQL_MESSAGE_SET_CONTENT, move->message_id, id, err);
 }
 
+static bool read_message_id(
+    struct queue_conn *conn, int64_t id, struct buf *out, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, SQL_MESSAGE_ID_OF, err);
+	enum queue_step step;
+
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, id);
+	step = queue_step(conn, stmt, err);
+	if (step == STEP_ROW && sqlite3_column_text(stmt, 0))
+		buf_addstr(out, (const char *)sqlite3_column_text(stmt, 0));
+	(void)sqlite3_reset(stmt);
+	return step != STEP_FAILED;
+}
+
 /* Recipients that the policy has put in place of the old ones. */
 static bool insert_recipients(struct queue_conn *conn,
     const struct queue_move *move, int64_t queue, struct err *err)
 {
 	const struct message *m = move->message;
+	struct buf message_id = BUF_INIT;
+	bool ok = read_message_id(conn, move->message_id, &message_id, err);
 
-	for (size_t i = 0; i < m->recipients.count; i++)
-		if (!queue_insert_recipient(conn, m, &m->recipients.items[i],
-			move->message_id, queue, move->due_at, err))
-			return false;
-	return true;
+	for (size_t i = 0; i < m->recipients.count && ok; i++)
+		ok = queue_insert_recipient(conn, m, &m->recipients.items[i],
+		    buf_str(&message_id), move->message_id, queue, move->due_at,
+		    err);
+	buf_release(&message_id);
+	return ok;
 }
 
 bool queue_move_message(struct queue_conn *conn, const struct queue_move *move,

@@ -59,30 +59,58 @@ static void bind_code(sqlite3_stmt *stmt, int n, const struct queue_verdict *v)
 		(void)sqlite3_bind_int(stmt, n, v->reply->code);
 }
 
-/* Mail that is delivered at the first attempt never waited: its log record
- * says all, and this is most mail. */
-static bool event_wanted(const struct queue_verdict *v)
+/* Rows also go because the policy wants no more of them. */
+static const char *event_of(const struct queue_verdict *v)
 {
-	return kinds[v->kind].event &&
-	       (v->kind != VERDICT_DELIVERED || v->attempts > 1);
+	if (v->kind == VERDICT_DELIVERED && (!v->reply || v->move))
+		return "discarded";
+	return kinds[v->kind].event;
+}
+
+/* Then the event tells what its message was. */
+static bool leaves(const struct queue_verdict *v)
+{
+	return kinds[v->kind].goes && v->kind != VERDICT_MOVED;
+}
+
+static void bind_known(sqlite3_stmt *stmt, const struct queue_verdict *v)
+{
+	const struct queue_message *m = v->message;
+
+	queue_bind_text(stmt, 11, m->id);
+	queue_bind_text(stmt, 12, v->address);
+	queue_bind_text(stmt, 13, v->queue);
+	if (v->ref)
+		(void)sqlite3_bind_int64(stmt, 14, v->ref);
+	queue_bind_text(stmt, 15, m->sender.envid);
+	if (!leaves(v))
+		return;
+	queue_bind_text(stmt, 16, m->header_id);
+	queue_bind_text(stmt, 17, m->sender.address.email);
+	(void)sqlite3_bind_int64(stmt, 18, m->created_ms);
 }
 
 static bool write_event(struct settling *s, const struct queue_verdict *v,
     const char *reply, struct err *err)
 {
-	sqlite3_stmt *stmt = queue_stmt(s->conn, SQL_EVENT_RECIPIENT, err);
+	sqlite3_stmt *stmt = queue_stmt(
+	    s->conn, v->message ? SQL_EVENT_KNOWN : SQL_EVENT_RECIPIENT, err);
 
 	if (!stmt)
 		return false;
 	(void)sqlite3_bind_int64(stmt, 1, v->recipient_id);
 	(void)sqlite3_bind_int64(stmt, 2, v->at);
-	queue_bind_text(stmt, 3, kinds[v->kind].event);
+	queue_bind_text(stmt, 3, event_of(v));
 	(void)sqlite3_bind_int(stmt, 4, v->attempts);
 	bind_code(stmt, 5, v);
 	queue_bind_text(stmt, 6, reply);
 	queue_bind_text(stmt, 7, v->source);
 	queue_bind_text(stmt, 8, v->site);
 	queue_bind_text(stmt, 9, v->peer);
+	if (v->message)
+		bind_known(stmt, v);
+	else
+		(void)sqlite3_bind_int(stmt, 10, leaves(v));
 	return queue_run(s->conn, stmt, err);
 }
 
@@ -115,7 +143,7 @@ static bool settle_gone(struct settling *s, const struct queue_verdict *v,
 {
 	sqlite3_stmt *stmt;
 
-	if (event_wanted(v) && !write_event(s, v, reply, err))
+	if (!write_event(s, v, reply, err))
 		return false;
 	stmt = queue_stmt(s->conn, SQL_SETTLE_GONE, err);
 	if (!stmt)
@@ -173,7 +201,7 @@ static bool settle_stays(struct settling *s, const struct queue_verdict *v,
 	}
 	if (v->kind == VERDICT_DEFERRED && v->reply)
 		remember(s, queue, v);
-	return !event_wanted(v) || write_event(s, v, reply, err);
+	return !kinds[v->kind].event || write_event(s, v, reply, err);
 }
 
 static bool write_said(struct settling *s, struct err *err)

@@ -12,8 +12,6 @@
 #include "queue/queue_suppression.h"
 
 #define PENDING_AGE_S 3600
-#define EVENT_AGE_S (14 * 86400)
-#define EVENTS_MOST 500000
 #define QUEUE_IDLE_S 3600
 #define SWEEP_CHUNKS 16 /* as in the statement: 1 MiB */
 #define SWEEP_QUEUES 200
@@ -124,8 +122,10 @@ static bool sweep_events(
 
 	if (!stmt)
 		return false;
-	(void)sqlite3_bind_int64(stmt, 1, now - EVENT_AGE_S);
-	(void)sqlite3_bind_int64(stmt, 2, EVENTS_MOST);
+	(void)sqlite3_bind_int64(
+	    stmt, 1, now - atomic_load(&conn->queue->history_age_s));
+	(void)sqlite3_bind_int64(
+	    stmt, 2, atomic_load(&conn->queue->history_events));
 	if (!queue_get_int(conn, stmt, &last, err))
 		return false;
 	if (!last)

@@ -131,9 +131,10 @@ static void count_unsettled(struct outcomes *o, size_t more)
 }
 
 static void add(struct outcomes *o, struct ready_message *rm,
-    const struct queue_verdict *verdict)
+    const struct ready_recipient *info, const struct queue_verdict *verdict)
 {
-	outcome_batch_add(open_batch(o), rm, verdict);
+	outcome_batch_add(
+	    open_batch(o), rm, (size_t)(info - rm->info), verdict);
 	count_unsettled(o, 1);
 }
 
@@ -298,7 +299,6 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 	struct outcome_batch *batch = open_batch(o);
 	int64_t now = clock_unix();
 	struct queue_verdict verdict = {
-	    .recipient_id = info->row,
 	    .due_at = info->due_at,
 	    .attempts = info->attempts + 1,
 	    .reply = &recipient->reply,
@@ -333,7 +333,7 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 			o->r->counters.deferred++;
 		break;
 	}
-	add(o, rm, &verdict);
+	add(o, rm, info, &verdict);
 }
 
 /* ---- public ---- */
@@ -472,9 +472,8 @@ static void settle_waiting(
 			struct ready_recipient *info =
 			    info_of(rm, &recipients[i]);
 
-			add(o, rm,
-			    &(struct queue_verdict){.recipient_id = info->row,
-				.kind = kind,
+			add(o, rm, info,
+			    &(struct queue_verdict){.kind = kind,
 				.due_at = info->due_at,
 				.attempts = info->attempts,
 				.at = clock_unix()});
@@ -505,8 +504,8 @@ static void move_all(struct outcomes *o, struct ready_message *rm,
 	/* All verdicts of a message in one batch: its row is written once. */
 	rm->next = count;
 	for (size_t i = 0; i < count; i++)
-		outcome_batch_add(batch, rm,
-		    &(struct queue_verdict){.recipient_id = rm->info[i].row,
+		outcome_batch_add(batch, rm, i,
+		    &(struct queue_verdict){
 			.kind = goes ? VERDICT_DELIVERED : VERDICT_MOVED,
 			.at = clock_unix(),
 			.move = move});
@@ -582,10 +581,9 @@ void outcome_settle_early(
 		struct ready_recipient *info = info_of(rm, &job->recipients[i]);
 
 		info->settled_early = true;
-		add(o, rm,
-		    &(struct queue_verdict){.recipient_id = info->row,
-			.kind = VERDICT_DELIVERED,
-			.at = clock_unix()});
+		add(o, rm, info,
+		    &(struct queue_verdict){
+			.kind = VERDICT_DELIVERED, .at = clock_unix()});
 		/* The job still needs it; the bug may leak. */
 		rm->unsettled++;
 	}

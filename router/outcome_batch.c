@@ -14,6 +14,7 @@
 #include "router/intake.h"
 #include "router/record_asks.h"
 #include "router/router.h"
+#include "router/scheduled_queue.h"
 
 struct outcome_batch {
 	struct queue_job job;    /* settles it, on the writer thread */
@@ -165,10 +166,18 @@ void outcome_batch_record(struct outcome_batch *b,
 		record_asks_add(b->asks, b->log, &with_class, about);
 }
 
+/* What the verdict points to stays until intake_settled(). */
 void outcome_batch_add(struct outcome_batch *b, struct ready_message *rm,
-    const struct queue_verdict *verdict)
+    size_t n, const struct queue_verdict *verdict)
 {
-	*ARRAY_ADD(&b->verdicts) = *verdict;
+	struct queue_verdict *v = ARRAY_ADD(&b->verdicts);
+
+	*v = *verdict;
+	v->recipient_id = rm->info[n].row;
+	v->message = &rm->m;
+	v->address = rm->recipients[n].who.address.email;
+	v->queue = rm->sq->name;
+	v->ref = rm->info[n].ref;
 	*ARRAY_ADD(&b->messages) = rm;
 }
 

@@ -23,9 +23,11 @@ struct arena *outcome_batch_arena(struct outcome_batch *batch);
 /* A record: to the log, and to whom the policy wants asked about it. */
 void outcome_batch_record(struct outcome_batch *batch,
     const struct log_record *record, const struct record_subject *about);
-/* rm loses one unsettled recipient when the verdict is committed. */
+/* About the recipient rm->info[n]; the verdict's recipient_id and what the
+ * history needs are filled in.  rm loses one unsettled recipient when it is
+ * committed. */
 void outcome_batch_add(struct outcome_batch *batch, struct ready_message *rm,
-    const struct queue_verdict *verdict);
+    size_t n, const struct queue_verdict *verdict);
 /* Released with the batch. */
 void outcome_batch_keep_take(struct outcome_batch *batch, struct message *m);
 /* A copy that lives as long as the batch; the last text is remembered. */

@@ -36,7 +36,7 @@ static size_t estimate(const struct queue_lease *leases, size_t count)
 	size += text_size(m->session_id) + text_size(m->mta_queue_id) +
 		text_size(m->client_addr) + text_size(m->client_name) +
 		text_size(m->helo) + text_size(m->reception_protocol) +
-		text_size(m->scheduling);
+		text_size(m->scheduling) + text_size(m->header_id);
 	for (size_t i = 0; i < count; i++)
 		size += sizeof(struct delivery_recipient) +
 			sizeof(struct ready_recipient) +
@@ -74,6 +74,7 @@ static void copy_message(struct arena *arena, struct queue_message *out,
 	out->helo = arena_strdup(arena, m->helo);
 	out->reception_protocol = arena_strdup(arena, m->reception_protocol);
 	out->scheduling = arena_strdup(arena, m->scheduling);
+	out->header_id = arena_strdup(arena, m->header_id);
 	out->authn_id = out->listener = out->hostname = NULL; /* not needed */
 	out->admitted_by = NULL;
 	out->inline_content = NULL;
@@ -114,6 +115,7 @@ struct ready_message *ready_message_new(const struct queue_lease *leases,
 		to->who.orcpt = arena_strdup(arena, r->orcpt);
 		rm->info[i] = (struct ready_recipient){
 		    .row = leases[i].recipient_id,
+		    .ref = leases[i].ref,
 		    .due_at = leases[i].due_at,
 		    .expires = leases[i].expires,
 		    .attempts = leases[i].attempts,

@@ -29,6 +29,7 @@ struct ready_recipient {
 	int64_t due_at;
 	int64_t expires; /* unix seconds; 0: the queue's max_age decides */
 	int attempts;    /* before this one */
+	int64_t ref;     /* queue_history.h; 0: none */
 	int crashes;     /* of routers that were at it */
 	int mark;        /* of the attempt that is under way; 0: none */
 	/* The planted bug outcome.delete-before-reply was here. */

@@ -52,9 +52,9 @@ SELECT bytes FROM chunk WHERE id = ?1;
 INSERT INTO message (uuid, content, created_ms, sender, body, smtputf8, ret,
        envid, auth, declared_size, session_id, mta_queue_id, client_addr,
        client_name, helo, authn_id, reception_protocol, listener, hostname,
-       admitted_by, scheduling, meta, prefix)
+       admitted_by, scheduling, meta, prefix, message_id)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-       ?17, ?18, ?19, ?20, ?21, ?22, ?23);
+       ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24);
 -- name: queue_find
 SELECT id FROM queue WHERE name = ?1;
 -- name: queue_insert
@@ -62,8 +62,8 @@ INSERT INTO queue (name, campaign, tenant, domain, routing_domain, used_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 -- name: recipient_insert
 INSERT INTO recipient (message, queue, state, due_at, attempts, expires,
-       address, notify, orcpt)
-VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8);
+       address, notify, orcpt, ref)
+VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 
 -- name: due_same
 -- Those that became due in the same second as where the cursor stands ...
@@ -82,7 +82,7 @@ SELECT min(next_due) FROM queue WHERE next_due > ?1 AND next_due IS NOT NULL;
 SELECT max(id) FROM recipient;
 -- name: lease_due
 SELECT id, message, due_at, attempts, crashes, expires, last_attempt_at,
-       address, notify, orcpt
+       address, notify, orcpt, ref
   FROM recipient
  WHERE queue = ?1 AND state = 0 AND due_at <= ?2
  ORDER BY due_at, id LIMIT ?3;
@@ -95,7 +95,7 @@ SELECT m.uuid, m.content, m.created_ms, m.sender, m.body, m.smtputf8, m.ret,
        m.listener, m.hostname, m.admitted_by, m.scheduling, m.meta, m.prefix,
        c.size, c.header_size, c.has_8bit, c.header_has_8bit,
        c.has_bare_cr_or_lf, c.has_nul, c.longest_line, c.received_headers,
-       c.bytes
+       c.bytes, m.message_id
   FROM message AS m JOIN content AS c ON c.id = m.content
  WHERE m.id = ?1;
 -- name: lease_raise
@@ -139,6 +139,8 @@ UPDATE recipient
    SET state = CASE state WHEN 1 THEN 0 ELSE state END,
        queue = ?2, due_at = ?3, attempts = ?4, crashes = 0
  WHERE id = ?1;
+-- name: message_id_of
+SELECT message_id FROM message WHERE id = ?1;
 -- name: message_rewrite
 UPDATE message SET sender = ?2, scheduling = ?3, meta = ?4, prefix = ?5
  WHERE id = ?1;
@@ -157,13 +159,72 @@ UPDATE content
 UPDATE queue SET last_reply_at = ?2, last_code = ?3, last_reply = ?4
  WHERE id = ?1;
 -- name: event_recipient
+-- Before the row goes.  ?10: what the message was is said, too.
 INSERT INTO event (at, kind, message, recipient, address, queue, attempts,
-       code, reply, source, site, peer, why)
-SELECT ?2, ?3, m.uuid, r.id, r.address, q.name, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+       code, reply, source, site, peer, ref, envid, message_id, sender,
+       created_ms)
+SELECT ?2, ?3, m.uuid, r.id, r.address, q.name, ?4, ?5, ?6, ?7, ?8, ?9,
+       r.ref, m.envid, l.message_id, l.sender, l.created_ms
   FROM recipient AS r
   JOIN message AS m ON m.id = r.message
   JOIN queue   AS q ON q.id = r.queue
+  LEFT JOIN message AS l ON l.id = r.message AND ?10
  WHERE r.id = ?1;
+-- name: event_known
+-- The same, by who has it all: the searches above cost as much again.
+INSERT INTO event (recipient, at, kind, attempts, code, reply, source, site,
+       peer, message, address, queue, ref, envid, message_id, sender,
+       created_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+       ?18);
+-- name: event_report
+INSERT INTO event (at, kind, message, address, queue, code, reply, peer, who,
+       why, report)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+
+-- name: past_by_id
+-- The last that is known of it, after it has left or while it waits.
+SELECT message, address, queue, kind, site, at FROM event
+ WHERE message = ?1 AND address = ?2 COLLATE NOCASE
+   AND recipient IS NOT NULL
+ ORDER BY id DESC LIMIT 1;
+-- name: past_refs
+-- The first and last 16384 rows of history.
+SELECT (SELECT min(id) FROM event) >> 14, (SELECT max(id) FROM event) >> 14;
+-- name: past_by_ref
+SELECT message, address, queue, kind, site, at FROM event
+ WHERE id >> 14 = ?3 AND ref = ?1 AND ref IS NOT NULL
+   AND address = ?2 COLLATE NOCASE
+ ORDER BY id DESC LIMIT 1;
+-- name: past_by_envid
+SELECT message, address, queue, kind, site, at FROM event
+ WHERE envid = ?1 AND envid IS NOT NULL
+   AND address = ?2 COLLATE NOCASE
+ ORDER BY id DESC LIMIT 1;
+-- name: present_by_id
+SELECT m.uuid, r.address, q.name, 'queued', r.last_site, r.last_attempt_at
+  FROM message AS m
+  JOIN recipient AS r ON r.message = m.id
+  JOIN queue     AS q ON q.id = r.queue
+ WHERE m.uuid = ?1 AND r.address = ?2 COLLATE NOCASE
+ LIMIT 1;
+-- name: present_by_ref
+-- What the router is at: it may have been delivered, and not settled yet.
+SELECT m.uuid, r.address, q.name, 'queued', r.last_site, r.last_attempt_at
+  FROM recipient AS r
+  JOIN message AS m ON m.id = r.message
+  JOIN queue   AS q ON q.id = r.queue
+ WHERE r.state = 1 AND r.queue > 0 AND r.ref = ?1
+   AND r.address = ?2 COLLATE NOCASE
+ LIMIT 1;
+-- name: present_by_envid
+SELECT m.uuid, r.address, q.name, 'queued', r.last_site, r.last_attempt_at
+  FROM recipient AS r
+  JOIN message AS m ON m.id = r.message
+  JOIN queue   AS q ON q.id = r.queue
+ WHERE r.state = 1 AND r.queue > 0 AND m.envid = ?1
+   AND r.address = ?2 COLLATE NOCASE
+ LIMIT 1;
 
 -- name: leased_batch
 -- Those of a router that died.

@@ -1,4 +1,4 @@
--- schema.sql: the tables of a new queue file, version 2
+-- schema.sql: the tables of a new queue file, version 3
 --
 -- Tables are ours and may change with a migration; operators use the views
 -- (views.sql).  All times are unix seconds (_at) or milliseconds (_ms), UTC.
@@ -14,7 +14,7 @@ PRAGMA page_size = 4096;
 PRAGMA auto_vacuum = INCREMENTAL;
 -- "PENS"
 PRAGMA application_id = 1346719315;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- The bytes of a message, shared by all batches of one transaction.  Up to
 -- 64 KiB stand in `bytes`; larger content has bytes NULL and rows in chunk.
@@ -48,6 +48,7 @@ CREATE TABLE chunk (
 ) STRICT;
 
 -- One batch.  What the client said is as it said it; NULL: it did not.
+-- message_id: of the header field, without angle brackets; NULL: none.
 CREATE TABLE message (
 	id                 INTEGER PRIMARY KEY AUTOINCREMENT,
 	uuid               TEXT    NOT NULL,
@@ -72,7 +73,8 @@ CREATE TABLE message (
 	admitted_by        TEXT,
 	scheduling         TEXT,
 	meta               TEXT    NOT NULL,
-	prefix             BLOB    NOT NULL
+	prefix             BLOB    NOT NULL,
+	message_id         TEXT
 ) STRICT;
 
 CREATE UNIQUE INDEX message_uuid ON message(uuid);
@@ -103,6 +105,7 @@ CREATE INDEX queue_next_due ON queue(next_due) WHERE next_due IS NOT NULL;
 --   state    0 queued, 1 leased by the router, 2 held for an operator
 --   crashes  routers that died while they were at it; at 3 it is held
 --   expires  NULL: the queue's max_age decides
+--   ref      number of Message-ID and address (queue_history.h), NULL: none
 CREATE TABLE recipient (
 	id              INTEGER PRIMARY KEY AUTOINCREMENT,
 	message         INTEGER NOT NULL,
@@ -121,7 +124,8 @@ CREATE TABLE recipient (
 	last_source     TEXT,
 	last_site       TEXT,
 	last_peer       TEXT,
-	held_because    TEXT
+	held_because    TEXT,
+	ref             INTEGER
 ) STRICT;
 
 CREATE INDEX recipient_due     ON recipient(queue, due_at) WHERE state = 0;
@@ -144,30 +148,47 @@ CREATE TABLE suspension (
 	until      INTEGER
 ) STRICT;
 
--- What happened to queued mail and what operators did, oldest first; bounded
--- by age and number.  Texts, not row ids, so that it outlives what it is about.
--- A delivery at the first attempt is not here: that mail never waited, and its
--- log record says all.  undo: JSON of what an order changed.
+-- What happened to mail and what operators did, oldest first; bounded by age
+-- and number.  Texts, not row ids, so that it outlives what it is about.
+-- undo: JSON of what an order changed.  Reports that come in are linked with it
+-- to what has left (queue_history.h):
+--   ref, envid        as of the recipient and its message
+--   message_id, sender, created_ms   of the message; only where a recipient
+--                     has left
+--   report            of a report that came in: its own id; `message` is what
+--                     it is linked to, `why` how
 CREATE TABLE event (
-	id        INTEGER PRIMARY KEY AUTOINCREMENT,
-	at        INTEGER NOT NULL,
-	kind      TEXT    NOT NULL,
-	message   TEXT,
-	recipient INTEGER,
-	address   TEXT,
-	queue     TEXT,
-	attempts  INTEGER,
-	code      INTEGER,
-	reply     TEXT,
-	source    TEXT,
-	site      TEXT,
-	peer      TEXT,
-	who       TEXT,
-	why       TEXT,
-	undo      TEXT
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	at         INTEGER NOT NULL,
+	kind       TEXT    NOT NULL,
+	message    TEXT,
+	recipient  INTEGER,
+	address    TEXT,
+	queue      TEXT,
+	attempts   INTEGER,
+	code       INTEGER,
+	reply      TEXT,
+	source     TEXT,
+	site       TEXT,
+	peer       TEXT,
+	who        TEXT,
+	why        TEXT,
+	undo       TEXT,
+	ref        INTEGER,
+	envid      TEXT,
+	message_id TEXT,
+	sender     TEXT,
+	created_ms INTEGER,
+	report     TEXT
 ) STRICT;
 
 CREATE INDEX event_message ON event(message) WHERE message IS NOT NULL;
+-- A ref may be anything: in one tree each new one would make another page
+-- dirty.  16384 rows at a time stay together.
+CREATE INDEX event_ref ON event(id >> 14, ref) WHERE ref IS NOT NULL;
+CREATE INDEX event_envid ON event(envid, address COLLATE NOCASE)
+ WHERE envid IS NOT NULL;
+CREATE INDEX event_report ON event(id) WHERE report IS NOT NULL;
 
 -- The daemons.  id 1 router, 2 milter.  stopped_at NULL: running, or it did not
 -- end cleanly.  alive_until: the router's leases hold until then.

@@ -22,6 +22,7 @@ TCase *open_tests(void);
 TCase *custody_tests(void);
 TCase *poison_tests(void);
 TCase *lease_tests(void);
+TCase *history_tests(void);
 TCase *move_tests(void);
 TCase *outcome_tests(void);
 TCase *sweep_tests(void);

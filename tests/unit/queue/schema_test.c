@@ -82,6 +82,17 @@ START_TEST(triggers_scan_nothing)
 }
 END_TEST
 
+/* ALTER TABLE adds a column where the line ends: layout does not count. */
+static void drop_space(char *s)
+{
+	char *out = s;
+
+	for (const char *in = s; *in; in++)
+		if (!strchr(" \t\n", *in))
+			*out++ = *in;
+	*out = '\0';
+}
+
 /* All that a schema is, in one text. */
 static char *dump(sqlite3 *db)
 {
@@ -96,6 +107,7 @@ static char *dump(sqlite3 *db)
 	    sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
 	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
 	text = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
+	drop_space(text);
 	(void)sqlite3_finalize(stmt);
 	return text;
 }
