@@ -3,6 +3,10 @@
  */
 #include "logs/log_setup.h"
 
+/* When the policy names no floor: that much, or 10 % where that is less. */
+#define BYTES_KEPT (INT64_C(256) << 20)
+#define INODES_KEPT 1000
+
 static bool read_config(const struct log_config *config,
     struct logger_settings *out, struct err *err)
 {
@@ -15,7 +19,12 @@ static bool read_config(const struct log_config *config,
 	    .headers = {config->headers.items, config->headers.count},
 	    .back_pressure = config->back_pressure,
 	    .filter_event = config->filter_event,
+	    .floors = {config->min_free_space, config->min_free_inodes},
 	};
+	if (out->floors.bytes.percent == 0)
+		out->floors.bytes = (struct free_floor){BYTES_KEPT, 10};
+	if (out->floors.inodes.percent == 0)
+		out->floors.inodes = (struct free_floor){INODES_KEPT, 10};
 	for (int i = 0; i < LOG_TYPE_COUNT; i++) {
 		const char *type = log_type_name((enum log_type)i);
 		const struct log_per_record *r =

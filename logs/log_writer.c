@@ -270,21 +270,19 @@ static bool write_round(struct log_writer *w)
 
 static void report(struct log_writer *w, struct inbox_item *round)
 {
-	int64_t records = 0;
-
 	while (round) {
 		struct log_batch *batch = batch_of(round);
 
 		round = round->next;
-		records += batch->records;
+		/* Who is told looks whether there is room again. */
+		(void)atomic_fetch_add(&w->records, batch->records);
+		(void)atomic_fetch_sub(&w->waiting, batch->records);
 		tell_waiter(batch, true);
 		(void)atomic_fetch_add(&w->batches, 1);
 		if (batch->done)
 			batch->done(batch->ctx);
 		log_batch_free(batch);
 	}
-	(void)atomic_fetch_add(&w->records, records);
-	(void)atomic_fetch_sub(&w->waiting, records);
 	(void)pthread_mutex_lock(&w->lock);
 	(void)pthread_cond_broadcast(&w->changed);
 	(void)pthread_mutex_unlock(&w->lock);
@@ -435,6 +433,19 @@ bool log_writer_failing(struct log_writer *w, struct err *err)
 	(void)err_set(err, ERR_TEMP, "%lld log records wait to be written",
 	    (long long)atomic_load(&w->waiting));
 	return true;
+}
+
+bool log_writer_has_room(struct log_writer *w, int64_t wait_ms, struct err *err)
+{
+	if (!logger_set_has_room(&w->set, err))
+		return false;
+	if (!log_writer_failing(w, err))
+		return true;
+	/* Failing for another reason than too many that wait. */
+	if (has_room(w) || wait_ms <= 0)
+		return false;
+	(void)log_writer_wait_room(w, clock_now_ms() + wait_ms);
+	return !log_writer_failing(w, err);
 }
 
 void log_writer_stats(struct log_writer *w, struct log_writer_stats *out)

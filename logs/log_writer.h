@@ -18,6 +18,7 @@
 #define LOGS_LOG_WRITER_H
 
 #include "base/duration.h"
+#include "base/free_space.h"
 #include "logs/log_record.h"
 
 /* A logger's settings, without the policy floor (filled from log_config). */
@@ -29,6 +30,7 @@ struct logger_settings {
 	struct string_list_view meta, headers;
 	int64_t back_pressure;
 	const char *filter_event; /* NULL: everything is written */
+	struct free_floors floors;
 	struct {
 		bool enabled;
 		const char *suffix, *log_dir; /* NULL: as the logger's */
@@ -87,6 +89,12 @@ bool log_writer_write(struct log_batch *batch, int64_t deadline,
 /* Waits while more than back_pressure records are waiting; for threads that may
  * wait (the milter's), never for a loop.  False at the deadline. */
 bool log_writer_wait_room(struct log_writer *writer, int64_t deadline);
+/* Whether more records should be caused: false (ERR_TEMP) when a directory is
+ * below a logger's floors, or the last write failed, or when more than
+ * back_pressure records are waiting and still are after a moment (wait_ms).
+ * For threads that may wait. */
+bool log_writer_has_room(
+    struct log_writer *writer, int64_t wait_ms, struct err *err) MUST_USE;
 /* More than back_pressure waiting, or the last write failed: err says why. */
 bool log_writer_failing(struct log_writer *writer, struct err *err);
 

@@ -66,6 +66,7 @@ static bool sink_for(struct logger_set *set, size_t from,
 	sink = &set->sinks[set->sink_count];
 	sink->dir = arena_strdup(set->arena, dir);
 	sink->suffix = arena_strdup(set->arena, suffix);
+	sink->floors = settings->floors;
 	options = (struct log_segment_options){
 	    .dir = dir,
 	    .suffix = suffix,
@@ -149,6 +150,30 @@ const struct logger *logger_set_asking(const struct logger_set *set, size_t i)
 		if (set->loggers[n].filter_event && i-- == 0)
 			return &set->loggers[n];
 	return NULL;
+}
+
+static bool same_floors(
+    const struct free_floors *a, const struct free_floors *b)
+{
+	return a->bytes.least == b->bytes.least &&
+	       a->bytes.percent == b->bytes.percent &&
+	       a->inodes.least == b->inodes.least &&
+	       a->inodes.percent == b->inodes.percent;
+}
+
+bool logger_set_has_room(const struct logger_set *set, struct err *err)
+{
+	for (size_t i = 0; i < set->sink_count; i++) {
+		const struct log_sink *sink = &set->sinks[i];
+
+		/* Another suffix in the same directory. */
+		if (i > 0 && str_eq(sink->dir, sink[-1].dir) &&
+		    same_floors(&sink->floors, &sink[-1].floors))
+			continue;
+		if (!free_space_enough(sink->dir, &sink->floors, err))
+			return err_prefix(err, "log_dir");
+	}
+	return true;
 }
 
 bool logger_set_flush(struct logger_set *set, struct err *err)

@@ -20,6 +20,7 @@ struct template;
 
 struct log_sink {
 	const char *dir, *suffix;
+	struct free_floors floors;
 	struct log_segment *segment;
 };
 
@@ -52,6 +53,9 @@ bool logger_must_ask(const struct logger *logger, enum log_type type);
 /* Number i of those that ask; NULL: there are not so many. */
 const struct logger *logger_set_asking(const struct logger_set *set, size_t i);
 
+/* False (ERR_TEMP): a directory has less room than its logger demands. */
+bool logger_set_has_room(const struct logger_set *set, struct err *err)
+    MUST_USE;
 /* True: all that was put is in the files. */
 bool logger_set_flush(struct logger_set *set, struct err *err) MUST_USE;
 /* Segments do what is due; returns when to call again, clock_now_ms();

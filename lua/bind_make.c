@@ -12,6 +12,7 @@
 #include "lua/script_pool.h"
 #include "lua/script_value.h"
 #include "policy/egress_source.h"
+#include "policy/free_floor.h"
 #include "policy/param_rows.h"
 
 #define MOST_JSON 600
@@ -188,7 +189,11 @@ static void add_hook(lua_State *L, const struct param_set *set)
 struct spool {
 	uint64_t given[2];
 	const char *name, *path;
+	struct free_floor min_free_space, min_free_inodes;
 };
+
+FREE_FLOOR_FIELD(spool, min_free_space)
+FREE_FLOOR_FIELD(spool, min_free_inodes)
 
 static const struct param_enum_name spool_kinds[] = {
     {"LocalDisk", 0}, {"RocksDB", 1}, {NULL, 0}};
@@ -200,8 +205,11 @@ static const struct param_spec spool_specs[] = {
     P_NOWHERE("kind", PARAM_STRING, .names = spool_kinds,
 	.help = "Ignored: the queue is one SQLite file."),
     P_NOWHERE("flush", PARAM_BOOL, .help = "Ignored: custody is synced."),
-    P_NOWHERE("min_free_space", PARAM_VALUE, .help = "Ignored."),
-    P_NOWHERE("min_free_inodes", PARAM_VALUE, .help = "Ignored."),
+    P_FREE_FLOOR(S, min_free_space,
+	.help = "Free space where the queue is below which the milter refuses "
+		"mail (421 and 451 4.3.2): text as 10%, or a number of bytes. "
+		"Without it only --free-floor holds."),
+    P_FREE_FLOOR(S, min_free_inodes, .help = "The same for inodes."),
     P_NOWHERE("rocks_params", PARAM_MAP, .help = "Ignored."),
 };
 #undef S
@@ -218,14 +226,23 @@ static int l_define_spool(lua_State *L)
 {
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
 	bool counts = script_may_declare(L, "define_spool");
+	const struct spool *spool;
 	struct arena *arena;
 	void *record;
 
 	lua_settop(L, 1);
 	arena = counts ? setup->arena : script_box_arena(L);
 	(void)script_params_check(L, 1, &spool_params, arena, &record);
-	if (counts && !setup->spool_path)
-		setup->spool_path = ((const struct spool *)record)->path;
+	spool = record;
+	if (!counts)
+		return 0;
+	if (!setup->spool_path)
+		setup->spool_path = spool->path;
+	if (setup->spool_count == POLICY_SPOOLS)
+		return luaL_error(
+		    L, "define_spool: more than %d of them", POLICY_SPOOLS);
+	setup->spool_floors[setup->spool_count++] =
+	    (struct free_floors){spool->min_free_space, spool->min_free_inodes};
 	return 0;
 }
 

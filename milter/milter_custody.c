@@ -81,7 +81,7 @@ static bool may_proceed(struct ending *e)
 	} else if (e->tx->content_lost) {
 		e->answer = answer_refuse(session_scratch(s), 451, "4.3.0",
 		    "the message could not be stored, try again later");
-	} else if (!service_has_room(s->service, &err)) {
+	} else if (!service_has_room(s->service, SERVICE_PATIENCE_MS, &err)) {
 		e->answer = session_no_room(s, &err);
 	} else {
 		return true;

@@ -239,7 +239,7 @@ struct answer session_connect(struct session *s, const char *hostname,
 	if (atomic_load(&s->service->draining))
 		return answer_shed(session_scratch(s), 421, "4.3.2",
 		    "shutting down, try again later");
-	if (!service_has_room(s->service, &err))
+	if (!service_has_room(s->service, SERVICE_PATIENCE_MS, &err))
 		return answer_shed(session_scratch(s), 421, "4.3.2",
 		    "no room for mail now, try again later");
 	if (!apply_listener(s, &err))

@@ -375,7 +375,7 @@ static void look_at_room(void)
 {
 	static bool closed;
 	struct err err = {0};
-	bool room = service_has_room(&service, &err);
+	bool room = service_has_room(&service, 0, &err);
 
 	if (!room && !closed)
 		diag_error("intake is closed: %s", err.text);

@@ -3,10 +3,13 @@
  */
 #include "milter/milter_service.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/fd.h"
+#include "base/free_space.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -199,7 +202,7 @@ bool service_inject(
 	struct custody *custody;
 	enum custody_result result;
 
-	if (!service_has_room(service, err))
+	if (!service_has_room(service, SERVICE_PATIENCE_MS, err))
 		return false;
 	custody = custody_begin(service->writer, &intake);
 	result = custody_wait(custody, deadline, goes_on, NULL, err);
@@ -210,15 +213,29 @@ bool service_inject(
 	return result == CUSTODY_COMMITTED;
 }
 
-bool service_has_room(struct service *service, struct err *err)
+/* What define_spool demands: its directory is the queue's. */
+static bool has_policy_floors(struct service *service, struct err *err)
+{
+	struct script_policy *policy = service_policy(service);
+	const struct policy_setup *setup = script_policy_setup(policy);
+	char dir[PATH_MAX];
+	bool enough =
+	    path_dir(dir, sizeof dir, queue_path(service->queue), err);
+
+	for (size_t i = 0; enough && i < setup->spool_count; i++)
+		enough = free_space_enough(dir, &setup->spool_floors[i], err);
+	script_policy_unref(policy);
+	return enough;
+}
+
+bool service_has_room(struct service *service, int64_t wait_ms, struct err *err)
 {
 	if (queue_poisoned(service->queue))
 		return err_set(err, ERR_TEMP,
 		    "the queue waits for its recovery after a failed sync");
-	if (!queue_has_room(service->queue, err))
-		return false;
-	/* Fails with a text of its own when it is failing. */
-	return !log_writer_failing(service->log, err);
+	return queue_has_room(service->queue, err) &&
+	       has_policy_floors(service, err) &&
+	       log_writer_has_room(service->log, wait_ms, err);
 }
 
 void service_status(struct service *service, struct buf *out)
@@ -243,8 +260,8 @@ void service_status(struct service *service, struct buf *out)
 	json_add_string(&o, "last_reload_error", *error ? error : NULL);
 	json_add_int(&o, "started", service->started);
 	json_add_bool(&o, "draining", service->draining);
-	json_add_string(
-	    &o, "paused", service_has_room(service, &room) ? NULL : room.text);
+	json_add_string(&o, "paused",
+	    service_has_room(service, 0, &room) ? NULL : room.text);
 	json_add_int(&o, "open_connections", service->sessions);
 	json_add_int(&o, "open_transactions", service->transactions);
 	json_add_int(&o, "connections", service->connections);

@@ -86,9 +86,12 @@ void service_disconnected(struct service *service, struct listener_count *of);
  * false for all from the 1000th on. */
 bool service_once(struct service *service, const char *what) MUST_USE;
 
-/* Is there room to take mail?  ERR_TEMP says what is short, ERR_PERM what is
- * broken. */
-bool service_has_room(struct service *service, struct err *err) MUST_USE;
+/* Is there room to take mail, for its queue and for its records?  ERR_TEMP says
+ * what is short, ERR_PERM what is broken.  Records that wait for their turn may
+ * be waited for, at most wait_ms; sessions do, for SERVICE_PATIENCE_MS. */
+#define SERVICE_PATIENCE_MS 1000
+bool service_has_room(struct service *service, int64_t wait_ms, struct err *err)
+    MUST_USE;
 
 /* struct script_services, inject: kumo.inject_message. */
 bool service_inject(void *service, struct message *m, int64_t deadline,

@@ -219,7 +219,12 @@ struct answer session_no_room(struct session *s, const struct err *why)
 	if (queue_poisoned(s->service->queue) || why->class == ERR_PERM)
 		return answer_shed(session_scratch(s), 451, "4.3.0",
 		    "mail cannot be stored now, try again later");
-	return answer_shed(session_scratch(s), 452, "4.3.1",
+	/* The queue itself is full; else what the policy keeps free, or its
+	 * records (policy language, 15.1). */
+	if (!queue_has_room(s->service->queue, NULL))
+		return answer_shed(session_scratch(s), 452, "4.3.1",
+		    "no room for mail now, try again later");
+	return answer_shed(session_scratch(s), 451, "4.3.2",
 	    "no room for mail now, try again later");
 }
 
@@ -239,7 +244,7 @@ struct answer session_mail(
 	compare_tls(s);
 	read_identity(s, macros);
 	meta_unset(s->meta, "mta_queue_id"); /* the last message's */
-	if (!service_has_room(s->service, &err))
+	if (!service_has_room(s->service, SERVICE_PATIENCE_MS, &err))
 		return session_no_room(s, &err);
 
 	tx = s->tx = transaction_new();

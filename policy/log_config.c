@@ -1,6 +1,7 @@
 #include "policy/log_config.h"
 
 #include "base/str.h"
+#include "policy/free_floor.h"
 #include "policy/param_rows.h"
 #include "policy/template.h"
 
@@ -156,6 +157,9 @@ static struct value print_hook_record(const void *record, struct arena *arena)
 	    &hook_record_params, arena);
 }
 
+FREE_FLOOR_FIELD(log_config, min_free_space)
+FREE_FLOOR_FIELD(log_config, min_free_inodes)
+
 #define S log_config
 static const struct param_spec specs[] = {
     P_STRING(S, log_dir, .flags = PARAM_REQUIRED,
@@ -185,12 +189,13 @@ static const struct param_spec specs[] = {
     P_INT(S, back_pressure, 1, INT64_MAX, .fallback = "128000",
 	.help = "Records that may wait for the disk before their writers "
 		"wait."),
-    P_VALUE(S, min_free_space, .flags = PARAM_UNSUPPORTED,
-	.help = "Free space below which mail is refused. "
-		"Not supported yet."),
-    P_VALUE(S, min_free_inodes, .flags = PARAM_UNSUPPORTED,
-	.help = "Free inodes below which mail is refused. "
-		"Not supported yet."),
+    P_FREE_FLOOR(S, min_free_space,
+	.help = "Free space where the segments are below which the milter "
+		"refuses mail (421 and 451 4.3.2): text as 10%, or a number "
+		"of bytes. Without it 10% or 256 MiB, whichever is less."),
+    P_FREE_FLOOR(S, min_free_inodes,
+	.help = "The same for inodes. Without it 10% or 1000, whichever is "
+		"less."),
 };
 #undef S
 

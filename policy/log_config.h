@@ -6,6 +6,7 @@
 #define POLICY_LOG_CONFIG_H
 
 #include "base/duration.h"
+#include "base/free_space.h"
 #include "policy/param.h"
 
 struct template;
@@ -37,7 +38,8 @@ struct log_config {
 	struct log_per_records per_record;
 	const char *filter_event; /* NULL: none */
 	int64_t back_pressure;
-	const struct value *min_free_space, *min_free_inodes;
+	/* all zero: not given */
+	struct free_floor min_free_space, min_free_inodes;
 };
 
 /* Records become messages (of a hook), or go to an event (of a disposition

@@ -18,6 +18,8 @@ enum local_submission {
 	LOCAL_SUBMISSION_REFUSE,
 };
 
+#define POLICY_SPOOLS 16
+
 struct policy_setup {
 	struct arena *arena;
 	const struct listener **listeners;    /* in order of declaration */
@@ -33,6 +35,9 @@ struct policy_setup {
 	enum local_submission local_submission;
 	bool mta_sts_disabled;  /* kumo.dns.set_mta_sts_enabled(false) */
 	const char *spool_path; /* of the first define_spool; NULL: none */
+	/* of each define_spool: what stays free where the queue is */
+	struct free_floors spool_floors[POLICY_SPOOLS];
+	size_t spool_count;
 };
 
 /* Says what was declared and has no effect beside the daemon's options: a spool

@@ -95,9 +95,12 @@ static void on_log_thread(void *ctx)
 static void send_to_log(struct outcome_batch *b)
 {
 	struct log_batch *log = b->log;
+	struct router *r = b->r;
 
 	b->log = NULL;
 	log_writer_submit(log, on_log_thread, b);
+	if (!(r->holds & HOLD_LOG))
+		router_look_at_log(r);
 }
 
 static void on_asked(void *ctx)
@@ -110,6 +113,8 @@ static void run_logged(struct loop_item *item)
 	struct outcome_batch *b =
 	    CONTAINER_OF(item, struct outcome_batch, logged);
 
+	if (b->r->holds & HOLD_LOG)
+		router_look_at_log(b->r);
 	if (b->row_first) {
 		finish(b);
 		return;

@@ -116,22 +116,26 @@ void router_stop(struct router *r, const char *why, int exit_code)
 
 /* ---- once a second ---- */
 
-static void look_at_log(struct router *r)
+/* Records that wait for their turn are no news; the log says itself when it
+ * cannot write. */
+void router_look_at_log(struct router *r)
 {
+	struct log_writer_stats stats;
 	struct err err = {0};
 
-	if (log_writer_failing(r->log, &err)) {
-		if (!(r->holds & HOLD_LOG))
-			diag_error("log: no delivery starts: %s", err.text);
-		router_hold(r, HOLD_LOG, err.text);
-	} else {
+	if (!log_writer_failing(r->log, &err)) {
 		router_release(r, HOLD_LOG);
+		return;
 	}
+	log_writer_stats(r->log, &stats);
+	if (!(r->holds & HOLD_LOG) && stats.failing)
+		diag_error("log: no delivery starts: %s", err.text);
+	router_hold(r, HOLD_LOG, err.text);
 }
 
 void router_tick(struct router *r)
 {
-	look_at_log(r);
+	router_look_at_log(r);
 	check_deadline(r);
 	if (script_is_stuck())
 		router_stop(

@@ -146,6 +146,10 @@ static inline bool router_may_start(const struct router *r)
 
 void router_hold(struct router *r, enum router_hold why, const char *reason);
 void router_release(struct router *r, enum router_hold why);
+/* Holds with HOLD_LOG while the log cannot write, or has more than
+ * back_pressure records to write; done once a second, and when records go or
+ * come back. */
+void router_look_at_log(struct router *r);
 /* What every second does, now: the command `tick`, a test moved the clock. */
 void router_tick(struct router *r);
 /* Something ended (a connection, a batch): perhaps a stop or a recovery that

@@ -32,8 +32,8 @@ int main(void)
 	static TCase *(*const cases[])(void) = {arena_tests, base64_tests,
 	    buf_tests, cidr_tests, clock_tests, control_tests, daemon_tests,
 	    diag_tests, duration_tests, err_tests, fault_tests, fd_tests,
-	    heap_tests, inbox_tests, ip_tests, json_tests, map_tests,
-	    regex_list_tests, str_tests, value_tests};
+	    free_space_tests, heap_tests, inbox_tests, ip_tests, json_tests,
+	    map_tests, regex_list_tests, str_tests, value_tests};
 	Suite *suite = suite_create("base");
 	SRunner *runner;
 	int failed;

@@ -18,6 +18,7 @@ TCase *duration_tests(void);
 TCase *err_tests(void);
 TCase *fault_tests(void);
 TCase *fd_tests(void);
+TCase *free_space_tests(void);
 TCase *heap_tests(void);
 TCase *inbox_tests(void);
 TCase *ip_tests(void);

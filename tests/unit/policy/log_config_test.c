@@ -42,9 +42,22 @@ static const struct parse_case cases[] = {
 	NULL},
     {"case 159: an event may filter",
 	"{\"log_dir\": \"/x\", \"filter_event\": \"f\"}", NULL},
-    {"floors are not supported",
-	"{\"log_dir\": \"/x\", \"min_free_space\": \"10%\"}",
-	"configure_local_logs: min_free_space: not supported yet"},
+    {"floors are parts or numbers",
+	"{\"log_dir\": \"/x\", \"min_free_space\": \"2.5%\","
+	" \"min_free_inodes\": 5000}",
+	NULL},
+    {"and nothing else", "{\"log_dir\": \"/x\", \"min_free_space\": \"10\"}",
+	"configure_local_logs: min_free_space: invalid value: \"10\", expected "
+	"\"10%\" or a number"},
+    {"no part is more than all",
+	"{\"log_dir\": \"/x\", \"min_free_space\": \"101%\"}",
+	"min_free_space: invalid value"},
+    {"nothing is less than nothing",
+	"{\"log_dir\": \"/x\", \"min_free_inodes\": -1}",
+	"min_free_inodes: invalid value: -1 is below 0"},
+    {"a floor is no list", "{\"log_dir\": \"/x\", \"min_free_space\": [1]}",
+	"min_free_space: invalid type: list [1], expected a percentage as "
+	"text, or a number"},
 };
 
 START_TEST(parses_or_says_why_not)

@@ -37,6 +37,12 @@ static unsigned chance(unsigned n)
 
 /* ---- what is right ---- */
 
+/* "10%" or a number (free_floor.h). */
+static bool is_floor(const struct param_spec *spec)
+{
+	return str_starts(spec->key, "min_free_");
+}
+
 static const char *good(const struct param_spec *spec)
 {
 	static const char *const values[] = {
@@ -58,6 +64,8 @@ static const char *good(const struct param_spec *spec)
 	    [PARAM_CUSTOM] = "\"x\"",
 	};
 
+	if (is_floor(spec))
+		return "\"10%\"";
 	if (spec->names)
 		return arena_printf(frames, "\"%s\"", spec->names[0].name);
 	if (spec->type == PARAM_INT)
@@ -214,7 +222,7 @@ static struct mistake other_sort(const struct param_spec *spec)
 	unsigned kind = chance(COUNT(sorts) + 3);
 
 	if (kind == COUNT(sorts) && type != PARAM_INT && type != PARAM_LIMIT &&
-	    type != PARAM_DURATION)
+	    type != PARAM_DURATION && !is_floor(spec))
 		return number(false);
 	if (kind == COUNT(sorts) + 1 && type != PARAM_DURATION)
 		return number(true);
