@@ -126,6 +126,11 @@ static void print_totals(struct cli *cli, const struct value *row)
 	if (row_int(row, "suspensions"))
 		(void)fprintf(out, "    suspensions:    %" PRId64 "\n",
 		    row_int(row, "suspensions"));
+	if (row_int(row, "tls_sessions") || row_int(row, "tls_failures"))
+		(void)fprintf(out,
+		    "    TLS today:      %" PRId64 " sessions well, %" PRId64
+		    " not\n",
+		    row_int(row, "tls_sessions"), row_int(row, "tls_failures"));
 	/* What the router writes there while it lives; it may be another than
 	 * the one that was asked. */
 	if (row_int(row, "router_alive"))

@@ -20,6 +20,7 @@
 #include "mail/content.h"
 #include "mail/envelope.h"
 #include "mail/smtp_reply.h"
+#include "net/tls_result.h"
 #include "policy/egress_path.h"
 #include "policy/egress_source.h"
 
@@ -39,6 +40,11 @@ struct candidate {
 	bool implicit_tls;           /* hands are shaken before the banner */
 	const struct tlsa_set *tlsa; /* DANE; NULL: authorities decide */
 	const char *next_hop;        /* DANE: the domain; or NULL */
+	/* For reports: what was to hold, and whether its certificate is held
+	 * against its name although it need not be good.  `unnamed`: the policy
+	 * of MTA-STS that is being tested does not name the host. */
+	enum tls_policy policy;
+	bool report_only, unnamed;
 };
 
 /* A proxy between us and every candidate (policy language, 11.2). */
@@ -151,6 +157,11 @@ struct session_owner_ops {
 	/* Opportunistic TLS failed at a host that offers it.  True: connect to
 	 * that host once more, in clear text. */
 	bool (*tls_failed)(void *owner);
+	/* What became of TLS with a candidate, once for each that TLS was tried
+	 * or wished for with (RFC 8460); `up`: the session goes on, now or
+	 * soon.  May be NULL. */
+	void (*tls_result)(void *owner, const struct candidate *candidate,
+	    enum tls_result result, bool up);
 	/* The first command of this job's transaction is about to leave, or it
 	 * is answered without one.  NULL: nobody wants to know. */
 	void (*begins)(void *owner, struct delivery_job *job);

@@ -221,6 +221,7 @@ static enum smtp_step greeted(struct smtp_engine *e)
 		smtp_engine_say(e, "STARTTLS\r\n");
 		return STEP_WAIT;
 	}
+	e->tls_refused = true;
 	if (tls_required(e)) {
 		e->tls_failed = true;
 		return smtp_engine_unfit(
@@ -269,6 +270,7 @@ static enum smtp_step hear_starttls(
 		smtp_engine_enter(e, STAGE_HANDSHAKE);
 		return STEP_TLS;
 	}
+	e->tls_refused = reply->code != 421;
 	if (reply->code != 421 && e->terms.tls == TLS_OPPORTUNISTIC_INSECURE &&
 	    !e->path->opportunistic_tls_reconnect_on_failed_handshake) {
 		e->tls_given_up = e->tls_failed = true;
@@ -352,6 +354,7 @@ void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms)
 	e->terms = *terms;
 	e->tls_up = terms->tls_up;
 	e->tls_given_up = e->tls_failed = e->cut_short = false;
+	e->tls_refused = false;
 	e->out_of_turn = e->rset_due = e->pipelined = false;
 	e->failure = (struct smtp_reply){0};
 	e->due = 1; /* the banner */
@@ -468,6 +471,11 @@ bool smtp_engine_cut_short(const struct smtp_engine *e)
 bool smtp_engine_tls_failed(const struct smtp_engine *e)
 {
 	return e->tls_failed;
+}
+
+bool smtp_engine_tls_refused(const struct smtp_engine *e)
+{
+	return e->tls_refused;
 }
 
 const struct smtp_reply *smtp_engine_failure(const struct smtp_engine *e)

@@ -80,6 +80,8 @@ bool smtp_engine_usable(const struct smtp_engine *e);
 /* STARTTLS or the handshake failed: why there is STEP_FAILED, or why what is
  * ready has no TLS. */
 bool smtp_engine_tls_failed(const struct smtp_engine *e);
+/* Then: no hands were shaken, because the host would not. */
+bool smtp_engine_tls_refused(const struct smtp_engine *e);
 /* The connection was lost or timed out within a job, and the peer cannot have
  * taken the message. */
 bool smtp_engine_cut_short(const struct smtp_engine *e);

@@ -45,6 +45,7 @@ struct smtp_engine {
 	struct smtp_terms terms;
 	bool tls_up, tls_given_up;
 	bool tls_failed;  /* why the candidate failed */
+	bool tls_refused; /* STARTTLS was not offered, or answered otherwise */
 	bool cut_short;   /* it ended within a job, before the final dot */
 	bool out_of_turn; /* the reply that is coming answers nothing */
 	size_t due;       /* replies that the peer owes us */

@@ -175,6 +175,9 @@ void smtp_route_request(
 		name = arena_strdup(arena, ip_print(text, &ip));
 	else
 		out->sni = name;
-	if (mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED)
+	out->report_only =
+	    c->report_only && mode != TLS_OPPORTUNISTIC && mode != TLS_REQUIRED;
+	if (mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED ||
+	    out->report_only)
 		out->verify_name = name;
 }

@@ -102,6 +102,7 @@ static void forget_connection(struct smtp_session *s)
 	s->tls = (struct tls_facts){0};
 	s->facts = (struct session_facts){0};
 	s->idle = s->made_progress = s->hurt = s->reached = false;
+	s->tls_counted = false;
 	s->deliveries = 0;
 	s->connect_deadline = 0;
 }
@@ -199,6 +200,42 @@ static void on_chunk(void *ctx)
 
 /* ---- TLS ---- */
 
+/* Once for each candidate, unless TLS was never meant to be. */
+static void tell_tls(struct smtp_session *s, enum tls_result result, bool up)
+{
+	if (s->tls_counted || !s->ops->tls_result ||
+	    smtp_route_tls(&s->route) == TLS_DISABLED)
+		return;
+	s->tls_counted = true;
+	s->ops->tls_result(
+	    s->owner, smtp_route_candidate(&s->route), result, up);
+}
+
+/* What a policy that is being tested would have made of it counts, and what
+ * DANE would have had to say. */
+static void tell_tls_up(struct smtp_session *s)
+{
+	const struct candidate *c = smtp_route_candidate(&s->route);
+	enum tls_result result = TLS_RESULT_SUCCESS;
+
+	if (c->unnamed)
+		result = TLS_RESULT_VALIDATION_FAILURE;
+	else if (c->report_only)
+		result = s->tls.result;
+	else if (c->policy == TLS_POLICY_TLSA && !c->tlsa)
+		result = TLS_RESULT_TLSA_INVALID;
+	tell_tls(s, result, true);
+}
+
+/* It goes on in clear text, or not at all. */
+static void tell_tls_down(struct smtp_session *s, bool up)
+{
+	if (smtp_engine_tls_refused(s->engine))
+		tell_tls(s, TLS_RESULT_STARTTLS_NOT_SUPPORTED, up);
+	else if (smtp_engine_tls_failed(s->engine))
+		tell_tls(s, TLS_RESULT_VALIDATION_FAILURE, up);
+}
+
 static bool shake_hands(struct smtp_session *s, bool may_go_on, struct err *err)
 {
 	struct arena *arena = arena_new(0);
@@ -250,6 +287,7 @@ static void greeting_failed(struct smtp_session *s)
 {
 	const char *why = smtp_engine_failure(s->engine)->text;
 
+	tell_tls_down(s, false);
 	if (!smtp_engine_tls_failed(s->engine) || !is_opportunistic(s) ||
 	    !s->ops->tls_failed(s->owner)) {
 		candidate_failed(s, why);
@@ -273,6 +311,7 @@ static enum smtp_step do_step(struct smtp_session *s, enum smtp_step step)
 		return start_tls(s);
 	case STEP_READY:
 		s->greeted = true;
+		tell_tls_down(s, true);
 		/* It goes on in clear; the owner may want to know. */
 		if (smtp_engine_tls_failed(s->engine) && !s->deliveries)
 			(void)s->ops->tls_failed(s->owner);
@@ -380,8 +419,12 @@ static void on_tls(void *ctx, const char *why)
 
 	if (s->ended)
 		return;
-	if (!why)
+	if (!why) {
 		keep_tls_facts(s);
+		tell_tls_up(s);
+	} else {
+		tell_tls(s, smtp_wire_tls_result(s->wire), false);
+	}
 	if (!s->connect_deadline) {
 		run(s, smtp_engine_tls(s->engine, why));
 	} else if (!why) {

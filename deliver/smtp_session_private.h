@@ -41,6 +41,7 @@ struct smtp_session {
 	bool made_progress; /* on this connection a job ended well */
 	bool hurt;          /* and one did not, because of the connection */
 	bool reached;       /* the host was, and not only a proxy before it */
+	bool tls_counted;   /* what became of TLS has been told */
 
 	struct work now;
 	struct delivery_job *ahead; /* fetched early, not begun */

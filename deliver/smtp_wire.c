@@ -43,6 +43,7 @@ struct smtp_wire {
 	struct bufferevent *bev;
 	int spare_fd; /* the same socket, should the handshake fail; or -1 */
 	bool handshaking;
+	enum tls_result tls_result; /* of the handshake that failed last */
 };
 
 struct smtp_wire *smtp_wire_new(
@@ -417,7 +418,7 @@ static void on_tls_event(struct bufferevent *bev, short what, void *ctx)
 	 * then. */
 	if (what & BEV_EVENT_EOF)
 		errno = 0;
-	tls_error_of(bev, why, sizeof why);
+	w->tls_result = tls_error_of(bev, why, sizeof why);
 	if (!w->handshaking) {
 		lost(w, why);
 		return;
@@ -455,6 +456,11 @@ bool smtp_wire_start_tls(struct smtp_wire *w, struct tls_client *tls,
 	bufferevent_setwatermark(w->bev, EV_WRITE, COMPACT_AT / 2, 0);
 	(void)bufferevent_enable(w->bev, EV_READ | EV_WRITE);
 	return true;
+}
+
+enum tls_result smtp_wire_tls_result(const struct smtp_wire *w)
+{
+	return w->tls_result;
 }
 
 void smtp_wire_tls_facts(const struct smtp_wire *w, struct tls_facts *out)

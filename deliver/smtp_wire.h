@@ -55,6 +55,8 @@ size_t smtp_wire_backlog(const struct smtp_wire *wire); /* not yet sent */
 bool smtp_wire_start_tls(struct smtp_wire *wire, struct tls_client *tls,
     const struct tls_request *request, bool may_go_on, struct err *err)
     MUST_USE;
+/* After tls(why). */
+enum tls_result smtp_wire_tls_result(const struct smtp_wire *wire);
 /* After tls(NULL). */
 void smtp_wire_tls_facts(const struct smtp_wire *wire, struct tls_facts *out);
 void smtp_wire_close(struct smtp_wire *wire);

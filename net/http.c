@@ -410,6 +410,7 @@ static bool perform(
 		x->response->status = (int)status;
 		return true;
 	}
+	x->response->untrusted = code == CURLE_PEER_FAILED_VERIFICATION;
 	if (x->too_much)
 		return err_set(err, ERR_TEMP, "%s: %s", where, x->too_much);
 	if (code == CURLE_OPERATION_TIMEDOUT ||

@@ -64,7 +64,8 @@ struct http_request {
 
 struct http_response {
 	int status;
-	const char *reason;          /* as the server says it, may be "" */
+	bool untrusted;     /* no answer: its certificate was not good */
+	const char *reason; /* as the server says it, may be "" */
 	struct http_header *headers; /* in order; names in lower case */
 	size_t header_count;
 	struct buf body;

@@ -225,6 +225,7 @@ static bool fetch(const struct mta_sts *sts, const char *domain, const char *id,
 	struct http_client *client;
 	bool ok = false;
 
+	out->problem = TLS_RESULT_STS_FETCH_ERROR;
 	request.resolve = addresses(sts, host, arena, err);
 	if (!request.resolve)
 		return false;
@@ -237,11 +238,15 @@ static bool fetch(const struct mta_sts *sts, const char *domain, const char *id,
 			    response.status);
 		else if (!is_text(&response))
 			(void)err_set(err, ERR_TEMP, "it is not text/plain");
+		else if (sts_policy_parse(buf_str(&response.body),
+			     response.body.len, arena, &out->policy, err))
+			ok = true;
 		else
-			ok = sts_policy_parse(buf_str(&response.body),
-			    response.body.len, arena, &out->policy, err);
+			out->problem = TLS_RESULT_STS_INVALID;
 		if (ok && !keep(sts, domain, id, &response.body, err))
 			diag_warn("MTA-STS: %s", err->text);
+	} else if (response.untrusted) {
+		out->problem = TLS_RESULT_STS_WEBPKI_INVALID;
 	}
 	buf_release(&response.body);
 	http_client_free(client);

@@ -14,6 +14,7 @@
 
 #include "net/resolver.h"
 #include "net/sts_policy.h"
+#include "net/tls_result.h"
 
 struct mta_sts;
 
@@ -26,6 +27,7 @@ struct mta_sts_options {
 struct sts_answer {
 	struct sts_policy policy; /* STS_NONE: there is none */
 	const char *why;          /* not NULL: it could not be had */
+	enum tls_result problem;  /* then: what that is called in reports */
 	int64_t expires_at;       /* clock_now_ms: ask again then */
 	struct arena *arena;      /* owns all of it; unref when done */
 };

@@ -140,7 +140,8 @@ struct bufferevent *tls_client_start(struct tls_client *client,
     struct event_base *base, int fd, const struct tls_request *request,
     struct err *err)
 {
-	bool verify = request->verify_name || request->tlsa;
+	bool verify =
+	    (request->verify_name && !request->report_only) || request->tlsa;
 	struct bufferevent *bev;
 	SSL *ssl;
 
@@ -190,17 +191,21 @@ void tls_facts_of(struct bufferevent *bev, struct tls_facts *out)
 		X509_free(peer);
 	}
 	out->verified = peer && verdict == X509_V_OK;
+	out->result = peer ? tls_result_of_verdict(verdict)
+			   : TLS_RESULT_VALIDATION_FAILURE;
 	if (!out->verified)
 		(void)str_copy(out->why, sizeof out->why,
 		    peer ? X509_verify_cert_error_string(verdict)
 			 : "no certificate");
 }
 
-void tls_error_of(struct bufferevent *bev, char *out, size_t size)
+enum tls_result tls_error_of(struct bufferevent *bev, char *out, size_t size)
 {
 	SSL *ssl = bufferevent_openssl_get_ssl(bev);
 	unsigned long code, last = 0;
 	long verdict = SSL_get_verify_result(ssl);
+	bool unverified = verdict != X509_V_OK &&
+			  (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
 	const char *reason;
 
 	/* libevent hands on what it found, which may be no code of OpenSSL's;
@@ -211,8 +216,7 @@ void tls_error_of(struct bufferevent *bev, char *out, size_t size)
 	if (!last)
 		last = ERR_peek_error();
 	reason = last ? ERR_reason_error_string(last) : NULL;
-	if (verdict != X509_V_OK &&
-	    (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER))
+	if (unverified)
 		(void)snprintf(out, size, "certificate verify failed: %s",
 		    X509_verify_cert_error_string(verdict));
 	else if (reason)
@@ -222,4 +226,6 @@ void tls_error_of(struct bufferevent *bev, char *out, size_t size)
 	else
 		(void)str_copy(out, size, "the peer closed the connection");
 	ERR_clear_error();
+	return unverified ? tls_result_of_verdict(verdict)
+			  : TLS_RESULT_VALIDATION_FAILURE;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "net/tls_result.h"
 
 struct bufferevent;
 struct event_base;
@@ -48,8 +49,9 @@ void tls_profile_unref(struct tls_profile *p); /* NULL is fine */
 
 struct tls_facts {
 	char cipher[64], version[16], subject[256];
-	bool verified; /* the chain, and the name when one was given */
-	char why[128]; /* why not verified */
+	bool verified;          /* the chain, and the name when one was given */
+	char why[128];          /* why not verified */
+	enum tls_result result; /* of holding it against what was asked for */
 };
 
 /* How hands are to be shaken. */
@@ -57,6 +59,9 @@ struct tls_request {
 	/* The host name or address that the certificate must be for; NULL: not
 	 * verified. */
 	const char *verify_name;
+	/* It is held against verify_name, and taken all the same: the facts
+	 * say what came of it. */
+	bool report_only;
 	const char *sni;                   /* NULL: none */
 	const struct tls_profile *profile; /* NULL: nothing special */
 	/* DANE: these records instead of the authorities (RFC 7672).  The
@@ -73,7 +78,8 @@ struct bufferevent *tls_client_start(struct tls_client *client,
     struct event_base *base, int fd, const struct tls_request *request,
     struct err *err) MUST_USE;
 void tls_facts_of(struct bufferevent *bev, struct tls_facts *out);
-/* After BEV_EVENT_ERROR or _EOF: what OpenSSL said, or the socket. */
-void tls_error_of(struct bufferevent *bev, char *out, size_t size);
+/* After BEV_EVENT_ERROR or _EOF: what OpenSSL said, or the socket; and what a
+ * handshake that ended so is called. */
+enum tls_result tls_error_of(struct bufferevent *bev, char *out, size_t size);
 
 #endif

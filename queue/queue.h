@@ -92,6 +92,22 @@ void queue_disconnect(struct queue_conn *conn);
  * 5000 ms. */
 void queue_set_patience(struct queue_conn *conn, int64_t ms);
 
+/* ---- TLS ---- */
+
+/* Sessions with a host that ended alike on a day (RFC 8460). */
+struct queue_tls_count {
+	int64_t day; /* since 1970, UTC */
+	const char *domain, *policy;
+	const char *mx; /* "": before there was a host */
+	const char *result;
+	int64_t sessions;
+	int64_t last_at; /* unix seconds */
+};
+
+/* Adds to what the file has, all or nothing. */
+bool queue_tls_add(struct queue_conn *conn, const struct queue_tls_count *rows,
+    size_t count, struct err *err) MUST_USE;
+
 /* ---- due work ---- */
 
 struct queue_due {

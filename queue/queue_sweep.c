@@ -12,6 +12,9 @@
 #include "queue/queue_suppression.h"
 
 #define PENDING_AGE_S 3600
+#define TLS_AGE_DAYS 35
+#define TLS_MOST 100000
+#define DAY_S 86400
 #define QUEUE_IDLE_S 3600
 #define SWEEP_CHUNKS 16 /* as in the statement: 1 MiB */
 #define SWEEP_QUEUES 200
@@ -135,6 +138,25 @@ static bool sweep_events(
 	       end(conn, run_id(conn, SQL_SWEEP_EVENTS_TO, last, err), err);
 }
 
+static bool sweep_tls(
+    struct queue_conn *conn, int64_t now, bool *more, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, SQL_SWEEP_TLS, err);
+	int64_t last = 0;
+
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, now / DAY_S - TLS_AGE_DAYS);
+	(void)sqlite3_bind_int64(stmt, 2, TLS_MOST);
+	if (!queue_get_int(conn, stmt, &last, err))
+		return false;
+	if (!last)
+		return true;
+	*more = true;
+	return queue_begin(conn, QUEUE_LATER, err) &&
+	       end(conn, run_id(conn, SQL_SWEEP_TLS_TO, last, err), err);
+}
+
 /* The next of a walk over all queues; the walk begins again at the end. */
 static bool sweep_queues(
     struct queue_conn *conn, int64_t now, bool *more, struct err *err)
@@ -195,6 +217,7 @@ bool queue_sweep(
 	return sweep_pending(conn, now, more, err) &&
 	       sweep_doomed(conn, more, err) &&
 	       sweep_events(conn, now, more, err) &&
+	       sweep_tls(conn, now, more, err) &&
 	       sweep_queues(conn, now, more, err) &&
 	       queue_suppression_sweep(conn, now, more, err) &&
 	       sweep_pages(conn, more, err);

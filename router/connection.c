@@ -24,6 +24,7 @@
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
+#include "router/tls_counts.h"
 
 static struct attempt attempt_of(const struct connection *c,
     const struct ready_message *rm, const struct session_facts *facts)
@@ -117,6 +118,9 @@ static struct delivery_job *next_job(struct connection *c)
 		if (rq->limits && !ready_limits_take_message(rq, rm))
 			return NULL; /* woken when it may go */
 		job = make_job(c, rm);
+		if (c->tls.known)
+			tls_counts_carries(
+			    rq->r->tls_counts, &c->tls, rm, c->arena);
 		rq->in_flight++;
 		ready_queue_taken(rq, rm);
 		return job;
@@ -227,6 +231,17 @@ static void run_release(struct loop_deferred *d)
 	arena_unref(c->arena);
 }
 
+/* Nothing went through it. */
+static void count_unused(struct connection *c)
+{
+	const struct tls_session *tls = &c->tls;
+
+	if (tls->known && tls->count == 0)
+		tls_counts_waiting(c->rq->r->tls_counts, c->rq, tls->policy,
+		    tls->mx, tls->result);
+	c->tls = (struct tls_session){0};
+}
+
 static void on_closed(void *owner, enum session_end end,
     const struct smtp_reply *reply, const struct session_facts *facts,
     struct delivery_job *unsent)
@@ -241,6 +256,7 @@ static void on_closed(void *owner, enum session_end end,
 		wait_again(rm, unsent, 0);
 		ready_queue_again(rq, rm);
 	}
+	count_unused(c);
 	c->session = NULL;
 	connection_closed(c, end == SESSION_NO_HOST ? reply : NULL, facts);
 }
@@ -282,8 +298,45 @@ static bool on_tls_failed(void *owner)
 	return path->opportunistic_tls_reconnect_on_failed_handshake;
 }
 
+static void on_tls_result(void *owner, const struct candidate *candidate,
+    enum tls_result result, bool up)
+{
+	struct connection *c = owner;
+
+	count_unused(c);
+	if (up)
+		c->tls = (struct tls_session){.known = true,
+		    .policy = candidate->policy,
+		    .result = result,
+		    .mx = candidate->name};
+	else
+		tls_counts_waiting(c->rq->r->tls_counts, c->rq,
+		    candidate->policy, candidate->name, result);
+}
+
 static const struct session_owner_ops ops = {
-    on_next, on_done, on_closed, on_tls_failed, on_begins};
+    on_next, on_done, on_closed, on_tls_failed, on_tls_result, on_begins};
+
+/* Hosts that nobody even connects to. */
+static void count_refused(struct ready_queue *rq, const struct plan_question *q)
+{
+	struct tls_counts *t = rq->r->tls_counts;
+	const struct destination *d = rq->destination;
+	bool enforced = q->path->enable_mta_sts && d->sts == STS_ENFORCE;
+
+	for (size_t i = 0; (q->hosts || enforced) && i < d->count; i++) {
+		enum dane_status dane =
+		    q->hosts ? q->hosts[i].status : DANE_NONE;
+
+		if (dane == DANE_FAILED)
+			tls_counts_waiting(t, rq, TLS_POLICY_TLSA,
+			    d->hosts[i].name, TLS_RESULT_DNSSEC_INVALID);
+		if (dane != DANE_USABLE && dane != DANE_FAILED && enforced &&
+		    d->hosts[i].sts_refused)
+			tls_counts_waiting(t, rq, TLS_POLICY_STS,
+			    d->hosts[i].name, TLS_RESULT_VALIDATION_FAILURE);
+	}
+}
 
 /* ---- opening ---- */
 
@@ -327,6 +380,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	struct candidate *candidates = NULL;
 	struct smtp_reply refusal;
 
+	count_refused(rq, &q);
 	if (!rq->destination->lua && !plan_candidates(&q, arena, &candidates,
 					 &c->plan.count, &refusal)) {
 		ready_queue_refuse(rq, &refusal);

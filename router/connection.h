@@ -14,6 +14,7 @@
 #include "net/local_addr.h"
 #include "router/loop.h"
 #include "router/ready_limits.h"
+#include "router/tls_counts.h"
 
 struct ready_message;
 struct ready_queue;
@@ -34,6 +35,7 @@ struct connection {
 	struct ready_slots slots; /* of shared limits */
 	struct destination *destination;
 	char session_id[37];
+	struct tls_session tls;
 	unsigned generation; /* of rq's source when it was opened */
 	bool connecting;     /* has not asked for a message yet */
 	bool ending;         /* gets no more messages */

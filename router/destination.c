@@ -16,6 +16,7 @@
 #include "policy/site_name.h"
 #include "router/router.h"
 #include "router/sts_memory.h"
+#include "router/tls_counts.h"
 
 #define DEADLINE_MS 60000
 /* A list that needs no name looked up, and a failure, are looked at again. */
@@ -31,6 +32,7 @@ struct search {
 	bool validated; /* asked of the resolver that validates */
 	bool is_literal;
 	bool none_left; /* MTA-STS refuses all hosts */
+	bool unnamed;   /* a policy that is tested would refuse some */
 	const char *domain;
 	struct sts_policy sts; /* of the domain; strings in d's parts */
 	destination_done_fn *done;
@@ -190,12 +192,15 @@ static void apply_sts(struct search *s)
 	size_t left = 0;
 
 	d->sts = s->is_literal ? STS_NONE : s->sts.mode;
-	if (d->sts != STS_ENFORCE)
+	if (d->sts == STS_NONE)
 		return;
 	for (size_t i = 0; i < d->count; i++) {
-		d->hosts[i].sts_refused =
+		d->hosts[i].sts_unnamed =
 		    !sts_policy_matches(&s->sts, d->hosts[i].name);
+		d->hosts[i].sts_refused =
+		    d->hosts[i].sts_unnamed && d->sts == STS_ENFORCE;
 		left += !d->hosts[i].sts_refused;
+		s->unnamed |= d->hosts[i].sts_unnamed && d->sts == STS_TESTING;
 	}
 	if (left)
 		return;
@@ -234,6 +239,9 @@ static void got_sts(const struct sts_answer *answer, void *ctx)
 	struct search *s = ctx;
 
 	s->sts = answer->policy;
+	if (answer->why)
+		tls_counts_add(s->r->tls_counts, s->domain, TLS_POLICY_STS,
+		    NULL, answer->problem);
 	invariant(s->d->part_count < COUNT(s->d->parts));
 	s->d->parts[s->d->part_count++] = arena_ref(answer->arena);
 	if (answer->expires_at < s->d->expires_at)
@@ -274,7 +282,10 @@ static void finish(struct search *s)
 	}
 	/* Nor may what is refused use the connections of what is not. */
 	s->d->terms = arena_printf(s->d->arena, "%s%s%s", secure[s->d->dnssec],
-	    sts[s->d->sts], s->none_left ? " sts-refused" : "");
+	    sts[s->d->sts],
+	    s->none_left ? " sts-refused"
+	    : s->unnamed ? " sts-unnamed"
+			 : "");
 	if (s->d->expires_at < least)
 		s->d->expires_at = least;
 	s->done(s->d, s->ctx);

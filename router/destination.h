@@ -27,7 +27,8 @@ struct destination_host {
 	bool secure;           /* its addresses, by DNSSEC */
 	bool failed;           /* some of them could not be had */
 	const char *canonical; /* it is an alias of this; NULL: none */
-	bool sts_refused;      /* MTA-STS of the domain does not name it */
+	bool sts_unnamed;      /* MTA-STS of the domain does not name it ... */
+	bool sts_refused;      /* ... and enforces that */
 	const struct ip_addr *addresses;
 	size_t address_count;
 };

@@ -249,15 +249,22 @@ static void choose_tls(
 	switch (dane_of(q, e)) {
 	case DANE_USABLE:
 		c->tls = TLS_REQUIRED;
+		c->policy = TLS_POLICY_TLSA;
 		c->tlsa = &q->hosts[e->host].set;
 		c->next_hop = q->next_hop;
 		return;
 	case DANE_UNUSABLE:
 		c->tls = TLS_REQUIRED_INSECURE;
+		c->policy = TLS_POLICY_TLSA;
 		break;
 	default:
 		break;
 	}
+	if (sts != STS_NONE)
+		c->policy = TLS_POLICY_STS;
+	c->report_only = sts == STS_TESTING;
+	c->unnamed =
+	    sts == STS_TESTING && q->destination->hosts[e->host].sts_unnamed;
 	if (sts == STS_ENFORCE)
 		c->tls = TLS_REQUIRED;
 	else if (sts == STS_TESTING && c->tls != TLS_REQUIRED &&

@@ -19,6 +19,7 @@
 #include "router/policy_call.h"
 #include "router/ready_queue.h"
 #include "router/router.h"
+#include "router/tls_counts.h"
 
 #define LIFE_MS 300000
 #define FAILURE_LIFE_MS 10000
@@ -363,6 +364,8 @@ static void ask_dane(struct making *m)
 		return;
 	}
 	if (d->dnssec == DNSSEC_BOGUS) {
+		tls_counts_waiting(rq->r->tls_counts, rq, TLS_POLICY_TLSA, NULL,
+		    TLS_RESULT_DNSSEC_INVALID);
 		(void)err_set(&m->err, ERR_TEMP,
 		    "DANE: the mail hosts of %s cannot be validated",
 		    rq->routing_domain);

@@ -31,6 +31,7 @@
 #include "router/ready_queues.h"
 #include "router/source_health.h"
 #include "router/sts_memory.h"
+#include "router/tls_counts.h"
 
 #define STOP_MS 30000
 #define RECOVER_MS 5000
@@ -143,6 +144,7 @@ void router_tick(struct router *r)
 	gates_tick(r->gates);
 	intake_tick(r->intake);
 	ready_queues_tick(r->ready);
+	tls_counts_tick(r->tls_counts);
 	if (!(r->holds & (HOLD_STOPPING | HOLD_POISON)))
 		intake_scan(r->intake);
 	router_progress(r);
@@ -247,6 +249,7 @@ bool router_start(struct router *r, struct err *err)
 		&r->threads, r->queue, r->loop, on_trouble, r, err))
 		return false;
 	r->gates = gates_new(r->loop);
+	r->tls_counts = tls_counts_new(r);
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
@@ -265,6 +268,7 @@ bool router_start(struct router *r, struct err *err)
 
 void router_end(struct router *r)
 {
+	tls_counts_flush(r->tls_counts);
 	queue_threads_stop(r->threads);
 	maildirs_free(r->maildirs);
 	message_loader_free(r->loader);
@@ -276,6 +280,7 @@ void router_end(struct router *r)
 	egress_free(r->egress);
 	source_health_free(r->health);
 	sts_memory_free(r->sts_memory);
+	tls_counts_free(r->tls_counts);
 	outcomes_free(r->outcomes);
 	gates_free(r->gates);
 	loop_timer_free(r->second);

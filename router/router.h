@@ -40,6 +40,7 @@ struct source_health;
 struct mta_sts;
 struct sts_memory;
 struct tls_client;
+struct tls_counts;
 struct control;
 
 /* At most that many recipients are taken from the queue file at a time. */
@@ -126,6 +127,7 @@ struct router {
 	struct source_health *health;
 	struct ready_queues *ready;
 	struct outcomes *outcomes;
+	struct tls_counts *tls_counts;
 	struct maildirs *maildirs;
 	struct injections *injections;
 	struct message_loader *loader;

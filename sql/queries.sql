@@ -267,6 +267,12 @@ SELECT max(id) FROM (SELECT id, at FROM event WHERE id > 0 ORDER BY id LIMIT 500
  WHERE at < ?1 OR id <= (SELECT max(id) FROM event) - ?2;
 -- name: sweep_events_to
 DELETE FROM event WHERE id <= ?1;
+-- name: sweep_tls
+-- As sweep_events, by days.
+SELECT max(id) FROM (SELECT id, day FROM tls_result WHERE id > 0 ORDER BY id LIMIT 500)
+ WHERE day < ?1 OR id <= (SELECT max(id) FROM tls_result) - ?2;
+-- name: sweep_tls_to
+DELETE FROM tls_result WHERE id <= ?1;
 -- name: sweep_queues
 -- Idle ones of the next 200.
 SELECT id, next_due IS NULL AND used_at < ?2 FROM queue
@@ -388,6 +394,13 @@ SELECT * FROM v_why WHERE TRUE
 -- name: ask_due
 -- operator
 SELECT * FROM v_due WHERE TRUE
+-- name: tls_add
+INSERT INTO tls_result (day, domain, policy, mx, result, sessions, last_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (day, domain, policy, mx, result)
+    DO UPDATE SET sessions = sessions + excluded.sessions,
+                  last_at = max(last_at, excluded.last_at);
+
 -- name: ask_status
 -- operator
 -- Each number is one search, or a count that ends at 100,000: `more` says so.
@@ -407,6 +420,12 @@ SELECT n.queued AS queued, n.leased AS leased, n.held AS held,
          AS oldest_created_ms,
        (SELECT count(*) FROM suspension
          WHERE until IS NULL OR until > unixepoch()) AS suspensions,
+       (SELECT coalesce(sum(sessions), 0) FROM tls_result
+         WHERE day = unixepoch() / 86400 AND result = 'success')
+         AS tls_sessions,
+       (SELECT coalesce(sum(sessions), 0) FROM tls_result
+         WHERE day = unixepoch() / 86400 AND result <> 'success')
+         AS tls_failures,
        r.pid AS router_pid, r.started_at AS router_started_at,
        r.alive_until AS router_alive_until,
        r.pid IS NOT NULL AND r.stopped_at IS NULL

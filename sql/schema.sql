@@ -1,4 +1,4 @@
--- schema.sql: the tables of a new queue file, version 3
+-- schema.sql: the tables of a new queue file, version 4
 --
 -- Tables are ours and may change with a migration; operators use the views
 -- (views.sql).  All times are unix seconds (_at) or milliseconds (_ms), UTC.
@@ -14,7 +14,7 @@ PRAGMA page_size = 4096;
 PRAGMA auto_vacuum = INCREMENTAL;
 -- "PENS"
 PRAGMA application_id = 1346719315;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- The bytes of a message, shared by all batches of one transaction.  Up to
 -- 64 KiB stand in `bytes`; larger content has bytes NULL and rows in chunk.
@@ -189,6 +189,22 @@ CREATE INDEX event_ref ON event(id >> 14, ref) WHERE ref IS NOT NULL;
 CREATE INDEX event_envid ON event(envid, address COLLATE NOCASE)
  WHERE envid IS NOT NULL;
 CREATE INDEX event_report ON event(id) WHERE report IS NOT NULL;
+
+-- How TLS went with whom: sessions that ended alike on a day (RFC 8460), bounded
+-- by age and number.  Ids are not kept by anybody.
+CREATE TABLE tls_result (
+	id       INTEGER PRIMARY KEY,
+	day      INTEGER NOT NULL,
+	domain   TEXT    NOT NULL,
+	policy   TEXT    NOT NULL,
+	mx       TEXT    NOT NULL,
+	result   TEXT    NOT NULL,
+	sessions INTEGER NOT NULL,
+	last_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX tls_result_key
+    ON tls_result(day, domain, policy, mx, result);
 
 -- The daemons.  id 1 router, 2 milter.  stopped_at NULL: running, or it did not
 -- end cleanly.  alive_until: the router's leases hold until then.

@@ -264,3 +264,28 @@ SELECT s.address                              AS address,
        s.until IS NULL OR s.until > unixepoch() AS active,
        substr(s.address, instr(s.address, '@') + 1) AS domain
   FROM suppression AS s;
+
+-- v_tls: how TLS went with hosts, a row for each day, domain, policy, host and
+-- result (RFC 8460): what a daily report about TLS is made of.
+--
+--   day       UTC
+--   domain    of the recipients
+--   policy    tlsa (DANE), sts (MTA-STS) or no-policy-found
+--   mx        the host; empty: it never came to one
+--   result    success, or the type of failure of RFC 8460, 4.3
+--   sessions  that ended so;  last_at  the latest of them
+--
+-- Kept for 35 days.
+--
+-- sqlite3 -readonly -box queue.db \
+--   "SELECT * FROM v_tls WHERE day = date('now', '-1 day') AND result <> 'success'"
+CREATE VIEW v_tls AS
+SELECT date(t.day * 86400, 'unixepoch')   AS day,
+       t.domain                           AS domain,
+       t.policy                           AS policy,
+       t.mx                               AS mx,
+       t.result                           AS result,
+       t.sessions                         AS sessions,
+       t.last_at                          AS last_at,
+       datetime(t.last_at, 'unixepoch')   AS last
+  FROM tls_result AS t;

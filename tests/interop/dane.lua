@@ -164,6 +164,17 @@ end)]]):format(t.local_logs(), port),
     end
   end
   t.eq(t.log(router, 'Delivery', { recipient = 'bob@plain.test' }).peer_address.name, 'mx.wrong.signed.test')
+  router:stop()
+  local results = {}
+  for _, row in ipairs(router:sql "SELECT domain, policy || ' ' || result FROM v_tls ORDER BY domain, result") do
+    local name = row[1]:match '^(.*)%.signed%.test$' or row[1]
+    results[name] = (results[name] and results[name] .. ', ' or '') .. row[2]
+  end
+  t.eq({ results.good, results.anchor }, { 'tlsa success', 'tlsa success' })
+  t.eq({ results.wrong, results['wrong-anchor'] }, { 'tlsa validation-failure', 'tlsa validation-failure' })
+  t.eq({ results.unusable, results.bogus }, { 'tlsa tlsa-invalid', 'tlsa dnssec-invalid' })
+  t.eq({ results['no-tls'], results.half }, { 'tlsa starttls-not-supported', 'tlsa dnssec-invalid' })
+  t.eq({ results.none, results['plain.test'] }, { 'no-policy-found certificate-not-trusted', 'no-policy-found success' })
 end)
 
 t.test('DANE without a trust anchor is an error that says so, not a silent downgrade', function()

@@ -14,6 +14,7 @@ int main(void)
 	suite_add_tcase(suite, mx_tests());
 	suite_add_tcase(suite, resolver_tests());
 	suite_add_tcase(suite, sts_policy_tests());
+	suite_add_tcase(suite, tls_result_tests());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -11,5 +11,6 @@ TCase *local_addr_tests(void);
 TCase *mx_tests(void);
 TCase *resolver_tests(void);
 TCase *sts_policy_tests(void);
+TCase *tls_result_tests(void);
 
 #endif

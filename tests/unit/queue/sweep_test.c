@@ -117,6 +117,43 @@ START_TEST(old_events_go)
 }
 END_TEST
 
+START_TEST(results_of_tls_are_added_up_and_go_after_five_weeks)
+{
+	const int64_t today = clock_unix() / 86400;
+	const struct queue_tls_count rows[] = {
+	    {today - 36, "a.test", "sts", "mx.a.test", "success", 5, 90},
+	    {today, "a.test", "sts", "mx.a.test", "success", 3, 100},
+	    {today, "a.test", "sts", "", "sts-policy-invalid", 1, 100},
+	};
+
+	ck_ok(queue_tls_add(conn, rows, 3, &why));
+	ck_ok(queue_tls_add(conn, rows + 1, 2, &why));
+	(void)sweep(clock_unix());
+	ck_assert_str_eq(
+	    sql_text(path,
+		"SELECT group_concat(domain || ' ' || policy || ' ' || mx || "
+		"' ' || result || ' ' || sessions, ', ') FROM (SELECT * FROM "
+		"v_tls WHERE day = date() ORDER BY result)"),
+	    "a.test sts  sts-policy-invalid 2, "
+	    "a.test sts mx.a.test success 6");
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM v_tls"), 2);
+}
+END_TEST
+
+START_TEST(results_of_tls_are_bounded_by_number)
+{
+	sql_run(path,
+	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+	    "WHERE i < 100700) INSERT INTO tls_result (day, domain, policy, "
+	    "mx, result, sessions, last_at) SELECT unixepoch() / 86400, i, "
+	    "'sts', '', 'success', 1, 1 FROM n");
+	(void)sweep(clock_unix());
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM v_tls"), 100000);
+	ck_assert_int_eq(
+	    sql_int(path, "SELECT min(domain + 0) FROM v_tls"), 701);
+}
+END_TEST
+
 START_TEST(the_log_is_copied_back_when_it_is_long_and_cut_when_idle)
 {
 	ck_ok(queue_checkpoint(conn, true, &why));
@@ -175,6 +212,8 @@ TCase *sweep_tests(void)
 	tcase_add_test(t, pending_content_goes_after_an_hour);
 	tcase_add_test(t, idle_empty_queues_are_reaped_and_others_are_not);
 	tcase_add_test(t, old_events_go);
+	tcase_add_test(t, results_of_tls_are_added_up_and_go_after_five_weeks);
+	tcase_add_test(t, results_of_tls_are_bounded_by_number);
 	tcase_add_test(
 	    t, the_log_is_copied_back_when_it_is_long_and_cut_when_idle);
 	tcase_add_test(t, a_reader_holds_up_nothing_and_is_named);
