@@ -25,6 +25,9 @@ kumo.on('init', function()
     meta = { 'tenant', 'campaign' },
     headers = { 'Subject' },
   }
+  -- What reports say in many words becomes a class, such as InvalidRecipient, in
+  -- bounce_classification; `penstock classify` tells why.
+  kumo.configure_bounce_classifier { files = { 'bounce-rules.toml' } }
 end)
 
 kumo.on('get_listener_domain', function(domain, listener, conn_meta)

@@ -2,7 +2,8 @@
 # policies_test.sh - the example policies hold what they say
 #
 # Each of contrib/policies is checked, passes the tests that come with it, and lets
-# no stranger relay.  They run in a copy, with the files of /etc/penstock in it.
+# no stranger relay.  They run in a copy, with the files of /etc/penstock and those that
+# are installed in it.
 set -u
 
 src=${top_srcdir:-.}
@@ -10,9 +11,11 @@ penstock=${top_builddir:-.}/penstock
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/policies_test.XXXXXX") || exit 99
 trap 'rm -rf "$scratch"' EXIT
 
-cp -R "$src/contrib/policies/." "$scratch" || exit 99
+cp -R "$src/contrib/policies/." "$src/contrib/bounce-rules.toml" "$scratch" ||
+	exit 99
 chmod -R u+w "$scratch"
-sed -i "s|/etc/penstock/|$scratch/|; s|/var/log/penstock|$scratch/log|" \
+sed -i "s|/etc/penstock/|$scratch/|; s|/var/log/penstock|$scratch/log|
+	s|'bounce-rules.toml'|'$scratch/bounce-rules.toml'|" \
 	"$scratch"/*.lua
 
 failed=0

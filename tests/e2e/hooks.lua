@@ -258,3 +258,33 @@ t.test('templates and segment headers', function()
   t.eq(status, 0)
   t.eq(text, 'who,what\nu@example.com,250,Delivery\n')
 end)
+
+t.test('log_hooks:new_disposition_hook calls a function with the message and the record about it', function()
+  local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user', '250 ok' } }
+  local router = t.router { policy = policy { sink = sink, more = [[
+    require('policy-extras.log_hooks'):new_disposition_hook {
+      name = 'd', log_parameters = { meta = { 'tenant' }, per_record = { Delivery = { enable = false } } },
+      hook = function(message, record)
+        note(('%s %s %s %d'):format(record.type, message:recipient(), record.meta.tenant, record.response.code))
+      end,
+    }]] } }
+  router:enqueue { to = 'gone@example.com', meta = { tenant = 'bulk' } }
+  empty(router)
+  router:enqueue { to = 'there@example.com', meta = { tenant = 'bulk' } }
+  empty(router)
+  t.eq(table.concat(seen(), '\n'), 'Bounce gone@example.com bulk 550')
+end)
+
+t.test('and says which option is missing or wrong', function()
+  for options, want in pairs {
+    ['{ hook = print }'] = 'log_hooks: name: required key is missing',
+    ["{ name = 'd' }"] = 'log_hooks: hook: required key is missing',
+    ["{ name = 'd', hook = 5 }"] = 'log_hooks: hook: invalid type: number, expected a function',
+    ["{ name = 'd', hook = print, url = 'x' }"] = 'log_hooks: unknown option "url"',
+  } do
+    local path = t.write('d.lua', "require('policy-extras.log_hooks'):new_disposition_hook " .. options .. '\n')
+    local status, out = t.penstock('--policy', path, 'check')
+    t.eq(status, 78)
+    t.has(out, 'd.lua:1: ' .. want)
+  end
+end)

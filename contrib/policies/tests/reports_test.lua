@@ -68,6 +68,7 @@ t.test('a bounce is logged as OOB and not kept', function()
   t.eq(oob[1].sender, 'b-1234@bounces.example.com')
   t.eq(oob[1].recipient, 'bob@example.org')
   t.eq(oob[1].response.code, 550)
+  t.eq(oob[1].bounce_classification, 'InvalidRecipient')
 end)
 
 t.test('a complaint is logged with the tenant and campaign of the message it is about', function()

@@ -4,6 +4,8 @@
 --   log_hooks:new_json { name = 'webhook', url = 'https://example.com/hook' }
 --   log_hooks:new { name = 'other', constructor = function(domain, tenant, campaign) ... end }
 --
+--   log_hooks:new_disposition_hook { name = 'third', hook = function(message, record) ... end }
+--
 -- at the top of a policy.  NAME's records wait in the queue NAME.log_hook, which is
 -- tried again every minute at first and every 20 minutes at last; constructor is
 -- that of protocol.custom_lua.  filter(message), when given, says which records are
@@ -20,6 +22,8 @@ local OPTIONS = {
 local JSON_OPTIONS = {
   url = 'string', headers = 'table', basic_auth = 'table', bearer_token = 'string', timeout = 'any', user_agent = 'string',
 }
+
+local DISPOSITION_OPTIONS = { name = 'string', hook = 'function', log_parameters = 'table' }
 
 local function check(options, allowed, also)
   for key, value in pairs(options) do
@@ -136,6 +140,20 @@ function mod:new_json(options)
       return connection
     end,
   }))
+end
+
+-- Calls hook with each record and the message that it is about, before the outcome is
+-- stored; what it injects is stored with it.
+function mod:new_disposition_hook(options)
+  check(options, DISPOSITION_OPTIONS)
+  if not options.hook then
+    error('log_hooks: hook: required key is missing', 2)
+  end
+
+  kumo.on('pre_init', function()
+    kumo.configure_log_disposition_hook(copy(options.log_parameters, { name = options.name }))
+  end)
+  kumo.on('log_disposition_' .. options.name, options.hook)
 end
 
 return mod
