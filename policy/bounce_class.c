@@ -161,7 +161,7 @@ static bool add(struct bounce_classifier *c, const char *file, const char *text,
     size_t len, struct arena *arena, struct err *err)
 {
 	const struct value *rules;
-	struct value v;
+	struct value v = {.type = VALUE_NIL};
 
 	if (!parse(file, text, len, arena, &v, err))
 		return false;
