@@ -178,6 +178,9 @@ void smtp_session_wake(struct smtp_session *session);
 bool smtp_session_idle(const struct smtp_session *session);
 /* Finish the transaction under way, QUIT, closed().  No new next(). */
 void smtp_session_shutdown(struct smtp_session *session);
+/* Nobody has answered yet, and it shall not go on waiting: ends as if no
+ * candidate was left.  Nothing happens once somebody answered. */
+void smtp_session_give_up(struct smtp_session *session);
 /* Drop it, without QUIT: a job under way is reported 400, then closed(). */
 void smtp_session_abort(struct smtp_session *session);
 

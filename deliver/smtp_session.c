@@ -511,6 +511,11 @@ static void on_kick(evutil_socket_t fd, short what, void *ctx)
 		close_session(s);
 	} else if (s->abort) {
 		obey_abort(s);
+	} else if (s->give_up && !s->greeted) {
+		if (s->route.at)
+			smtp_route_failed(&s->route,
+			    "no answer so far, and others needed its place");
+		no_host(s);
 	} else if (!s->route.at || s->connect_deadline) {
 		if (s->stop)
 			finish(s, SESSION_DONE, NULL);
@@ -563,6 +568,12 @@ bool smtp_session_idle(const struct smtp_session *s)
 void smtp_session_shutdown(struct smtp_session *s)
 {
 	s->stop = true;
+	schedule(s);
+}
+
+void smtp_session_give_up(struct smtp_session *s)
+{
+	s->give_up = true;
 	schedule(s);
 }
 

@@ -49,7 +49,7 @@ struct smtp_session {
 	bool idle, woken, quitting;
 
 	struct smtp_content content;
-	bool stop, abort; /* orders of the owner */
+	bool stop, abort, give_up; /* orders of the owner */
 	bool ended;
 	enum session_end end;
 	struct smtp_reply end_reply;

@@ -169,6 +169,7 @@ struct queue_lease {
 	int64_t due_at, last_attempt_at; /* last_attempt_at 0: none yet */
 	int64_t expires;                 /* 0: the queue's max_age decides */
 	int64_t ref;                     /* queue_history.h; 0: none */
+	int last_code;                   /* of the last reply; 0: none yet */
 };
 
 /* Takes up to `limit` due recipients of each of `count` scheduled queues in one

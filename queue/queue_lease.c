@@ -171,6 +171,7 @@ static bool read_due(
 		lease->crashes = sqlite3_column_int(stmt, 4);
 		lease->expires = sqlite3_column_int64(stmt, 5);
 		lease->last_attempt_at = sqlite3_column_int64(stmt, 6);
+		lease->last_code = sqlite3_column_int(stmt, 11);
 		parse_address(queue_column_text(stmt, 7, arena), arena,
 		    &lease->recipient.address);
 		lease->recipient.notify = queue_column_text(stmt, 8, arena);

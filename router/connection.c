@@ -136,12 +136,9 @@ void connection_connected(struct connection *c)
 		return;
 	c->connecting = false;
 	c->rq->connecting--;
-	c->rq->failures = 0;
-	if (!c->rq->proven) {
-		c->rq->proven = true;
-		ready_queue_is_known(c->rq);
-		ready_queue_work(c->rq);
-	}
+	list_remove(&c->attempt);
+	ready_queue_answered(c->rq);
+	ready_queue_count(c->rq);
 }
 
 bool connection_is_wanted(const struct connection *c)
@@ -270,10 +267,12 @@ void connection_closed(struct connection *c, const struct smtp_reply *failed,
 		rq->connecting--;
 	list_remove(&c->link);
 	list_remove(&c->idle);
+	list_remove(&c->attempt);
 	rq->connection_count--;
 	rq->r->counters.connections--;
 	/* First, so that those that have waited come before us. */
 	ready_slots_release(&c->slots);
+	ready_queue_count(rq);
 	if (failed)
 		ready_queue_failed(rq, failed, facts, c->session_id);
 	else
@@ -363,7 +362,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
     const struct ready_slots *slots)
 {
 	struct router *r = rq->r;
-	struct arena *arena = arena_new(2048);
+	struct arena *arena = arena_new(512);
 	struct connection *c = ARENA_NEW(arena, struct connection);
 	struct plan_question q = {
 	    .destination = rq->destination,
@@ -396,6 +395,8 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	c->generation = rq->generation;
 	make_session_id(c->session_id);
 	list_init(&c->idle);
+	list_init(&c->attempt);
+	c->opened = clock_now_ms();
 	loop_deferred_init(&c->release, run_release);
 	c->plan.candidates = candidates;
 	c->plan.path = q.path;
@@ -413,7 +414,10 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	rq->connection_count++;
 	r->counters.connections++;
 	c->connecting = true;
-	rq->connecting++;
+	if (rq->connecting++ == 0)
+		rq->called = c->opened;
+	ready_queues_connecting(rq->owner, c);
+	ready_queue_count(rq);
 	if (rq->destination->lua)
 		lua_connection_start(c);
 	else
@@ -439,6 +443,12 @@ void connection_end(struct connection *c)
 		lua_connection_wake(c->lua);
 	else if (c->session)
 		smtp_session_shutdown(c->session);
+}
+
+void connection_give_up(struct connection *c)
+{
+	if (c->session)
+		smtp_session_give_up(c->session);
 }
 
 void connection_abort(struct connection *c)

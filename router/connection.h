@@ -23,8 +23,10 @@ struct destination;
 struct lua_connection;
 
 struct connection {
-	struct list link; /* of the ready queue's connections */
-	struct list idle; /* and, while it has no work, of its idle ones */
+	struct list link;    /* of the ready queue's connections */
+	struct list idle;    /* and, while it has no work, of its idle ones */
+	struct list attempt; /* of all that are connecting, oldest first */
+	int64_t opened;      /* clock_now_ms */
 	struct ready_queue *rq;
 	struct arena *arena;
 	struct delivery_plan plan;
@@ -50,6 +52,8 @@ void connection_wake(struct connection *c);
 /* Finishes what it is at, then closes. */
 void connection_end(struct connection *c);
 void connection_abort(struct connection *c);
+/* It has not answered, and others need what it holds: fails now. */
+void connection_give_up(struct connection *c);
 
 /* For lua_connection.c: it can take messages; */
 void connection_connected(struct connection *c);

@@ -64,7 +64,7 @@ void destination_unref(struct destination *d)
 
 static struct destination *destination_new(void)
 {
-	struct arena *arena = arena_new(1024);
+	struct arena *arena = arena_new(640);
 	struct destination *d = ARENA_NEW(arena, struct destination);
 
 	d->refs = 1;

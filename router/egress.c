@@ -79,8 +79,10 @@ const struct egress_source *egress_choice_source(
 
 static void turn_unref(struct egress_turn *turn)
 {
-	if (turn && --turn->refs == 0)
-		free(turn);
+	if (!turn || --turn->refs > 0)
+		return;
+	source_turn_release(&turn->turn);
+	free(turn);
 }
 
 void egress_choice_unref(struct egress_choice *c)

@@ -17,6 +17,7 @@
 #include "policy/egress_pool.h"
 #include "policy/egress_source.h"
 #include "router/policy_call.h"
+#include "router/source_choice.h"
 
 #define EGRESS_CACHED 128
 
@@ -25,7 +26,7 @@ struct router;
 
 struct egress_turn {
 	int refs;
-	struct egress_pool_turn turn;
+	struct source_turn turn;
 };
 
 struct egress_choice {

@@ -178,7 +178,11 @@ static void lease_done(struct lease_job *job, void *ctx)
 						 : 0);
 	}
 	for (size_t i = 0; i < job->messages.count; i++)
+		scheduled_queue_expect(job->messages.items[i]->sq);
+	for (size_t i = 0; i < job->messages.count; i++)
 		take_message(in, job->messages.items[i]);
+	for (size_t i = 0; i < job->turn_count; i++)
+		scheduled_queue_leased(job->turns[i].sq);
 	if (!job->job.ok) {
 		diag_warn("queue: lease: %s", job->job.err.text);
 		in->lease_not_before = clock_now_ms() + 500;

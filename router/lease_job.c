@@ -13,7 +13,7 @@
 #include "router/router.h"
 #include "router/scheduled_queue.h"
 
-#define LEASE_LEAST 8
+#define LEASE_LEAST 20
 
 size_t lease_share(size_t runnable)
 {

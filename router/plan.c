@@ -348,6 +348,14 @@ size_t plan_connections(size_t queued, int64_t limit)
 	return n > (size_t)limit ? (size_t)limit : n;
 }
 
+size_t plan_connections_at_first(size_t queued, int64_t limit)
+{
+	size_t all = plan_connections(queued, limit);
+	size_t few = queued < 10000 ? 1 + queued * queued / 512 : all;
+
+	return few < all ? few : all;
+}
+
 const char *plan_ehlo_name(const struct egress_path *path,
     const struct egress_source *source, const char *hostname)
 {

@@ -49,6 +49,10 @@ bool plan_refused(const struct destination *d, struct arena *arena,
 /* Connections that a ready queue should have: limit * (1 - e^(-0.023 n)),
  * rounded up, never more than limit or n (policy language, 12.1). */
 size_t plan_connections(size_t queued, int64_t limit);
+/* Of them, those that are opened at once.  A few messages are gone before a
+ * second connection is there, unless the host is slow: then the others follow.
+ */
+size_t plan_connections_at_first(size_t queued, int64_t limit);
 
 /* source, else the list's or the domain's, else the path's (11.2). */
 uint16_t plan_port(const struct egress_path *path,

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "router/record_memory.h"
 #include "router/router.h"
 
 #define POLICY_CALLS_MOST 64
@@ -75,6 +76,7 @@ static bool parse(
     struct policy_call *pc, struct record_ref **out, struct err *err)
 {
 	const struct value *v = script_call_result(pc->call);
+	int64_t generation = script_policy_generation(pc->policy);
 	struct record_ref *ref;
 	void *record;
 
@@ -88,15 +90,21 @@ static bool parse(
 		    "returned kumo.%s{}, not "
 		    "kumo.%s{}",
 		    v->kind, pc->set->name);
+	ref = record_memory_find(pc->r->records, generation, pc->set, v);
+	if (ref) {
+		*out = ref;
+		return true;
+	}
 	ref = xcalloc(1, sizeof *ref);
 	ref->refs = 1;
-	ref->arena = arena_new(pc->set->record_size + 512);
+	ref->arena = arena_new(pc->set->record_size + 256);
 	record = arena_alloc(ref->arena, pc->set->record_size);
 	ref->record = record;
 	if (!param_parse(pc->set, v, ref->arena, record, err)) {
 		record_unref(ref);
 		return false;
 	}
+	record_memory_keep(pc->r->records, generation, pc->set, v, ref);
 	*out = ref;
 	return true;
 }

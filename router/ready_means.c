@@ -389,6 +389,31 @@ static void ask_dane(struct making *m)
 
 /* ---- */
 
+/* Nothing has to be asked for, so all ready queues with these can share it. */
+static bool is_plain(const struct ready_queue *rq)
+{
+	const struct egress_path *path = rq->path->record;
+	const struct egress_source *source = rq->source->record;
+
+	return !path->smtp_auth_plain_password && !path->tls_certificate &&
+	       !path->tls_private_key && !path->tls_ca_certificates &&
+	       !path->enable_dane && !path->openssl_cipher_list &&
+	       !path->openssl_cipher_suites && !path->openssl_options &&
+	       !source->ha_proxy_server && !source->socks5_proxy_server;
+}
+
+static bool share_plain(struct ready_queue *rq)
+{
+	struct ready_means *plain = rq->r->plain_means;
+
+	if (!plain || plain->path != rq->path || plain->source != rq->source ||
+	    clock_now_ms() >= plain->expires_at)
+		return false;
+	ready_means_unref(rq->means);
+	rq->means = ready_means_ref(plain);
+	return true;
+}
+
 static void make(struct ready_queue *rq)
 {
 	struct making *m = xcalloc(1, sizeof *m);
@@ -443,8 +468,13 @@ bool ready_means_have(struct ready_queue *rq)
 {
 	if (must_look_again(rq))
 		return false;
-	if (!are_current(rq) && !rq->means_making)
+	if (!are_current(rq) && !rq->means_making && !share_plain(rq)) {
 		make(rq);
+		if (are_current(rq) && is_plain(rq)) {
+			ready_means_unref(rq->r->plain_means);
+			rq->r->plain_means = ready_means_ref(rq->means);
+		}
+	}
 	/* They may have been made at once. */
 	return are_current(rq) && !rq->means_making;
 }

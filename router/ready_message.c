@@ -120,6 +120,7 @@ struct ready_message *ready_message_new(const struct queue_lease *leases,
 		    .expires = leases[i].expires,
 		    .attempts = leases[i].attempts,
 		    .crashes = leases[i].crashes,
+		    .last_code = leases[i].last_code,
 		};
 	}
 	return rm;

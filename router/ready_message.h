@@ -32,6 +32,7 @@ struct ready_recipient {
 	int64_t ref;     /* queue_history.h; 0: none */
 	int crashes;     /* of routers that were at it */
 	int mark;        /* of the attempt that is under way; 0: none */
+	int last_code;   /* of the reply to the one before; 0: none */
 	/* The planted bug outcome.delete-before-reply was here. */
 	bool settled_early;
 };

@@ -24,76 +24,16 @@
 #include "router/scheduled_queue.h"
 #include "router/source_health.h"
 
-/* What is held and opened for a host until somebody there answers. */
-#define UNPROVEN_READY 4
-#define UNPROVEN_CONNECTIONS 2
+/* What is opened for a host until somebody there answers. */
+#define NEW_CONNECTIONS 2
+/* The answer when no candidate could be reached (12.2). */
+#define CODE_NO_HOST 400
 /* So long a pool waits for a member of which nothing is known. */
 #define UNKNOWN_MS 1000
-/* What is held beside 4 a connection while bodies use up their memory. */
-#define MUCH_READY 32
 
 const struct egress_path *ready_queue_path(const struct ready_queue *rq)
 {
 	return rq->path ? rq->path->record : egress_path_defaults();
-}
-
-/* ---- room ---- */
-
-/* max_ready, and less while nobody answers or while much is leased: what may be
- * leased in all is a fixed number, and destinations that do not move must not
- * use it up. */
-static size_t allowance(const struct ready_queue *rq)
-{
-	static const struct {
-		size_t leased, proven, unproven;
-	} steps[] = {
-	    {ROUTER_LEASED_MOST / 10 * 9, 32, 0},
-	    {ROUTER_LEASED_MOST / 4 * 3, 256, 0},
-	    {ROUTER_LEASED_MOST / 2, SIZE_MAX, 1},
-	    {ROUTER_LEASED_MOST / 4, SIZE_MAX, 2},
-	    {0, SIZE_MAX, UNPROVEN_READY},
-	};
-	size_t leased = intake_leased(rq->r->intake);
-	bool much = atomic_load(&rq->r->inline_bytes) > ROUTER_INLINE_MOST / 2;
-	size_t most = (size_t)ready_queue_path(rq)->max_ready, i = 0, share;
-
-	while (leased < steps[i].leased)
-		i++;
-	share = rq->proven ? steps[i].proven : steps[i].unproven;
-	if (rq->limits) {
-		size_t allowed = ready_limits_room(rq);
-
-		most = most < allowed ? most : allowed;
-	}
-	/* Enough to keep its connections busy, not more: a body that does not
-	 * fit into memory has to be read twice. */
-	if (much && share > MUCH_READY + 4 * rq->connection_count)
-		share = MUCH_READY + 4 * rq->connection_count;
-	return most < share ? most : share;
-}
-
-size_t ready_queue_room(const struct ready_queue *rq)
-{
-	size_t most = allowance(rq), used = rq->waiting_count + rq->reserved;
-
-	return used < most ? most - used : 0;
-}
-
-bool ready_queue_worth_filling(const struct ready_queue *rq)
-{
-	size_t most = allowance(rq), used = rq->waiting_count + rq->reserved;
-
-	/* From three quarters on a lease would be small. */
-	return used < most && used <= most - most / 4;
-}
-
-void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take)
-{
-	invariant(take || rq->reserved >= messages);
-	if (take)
-		rq->reserved += messages;
-	else
-		rq->reserved -= messages;
 }
 
 void ready_queue_wait(struct ready_queue *rq, struct route *route)
@@ -186,7 +126,10 @@ void ready_queue_chosen(struct ready_queue *rq)
 
 const char *ready_queue_why(const struct ready_queue *rq, int64_t *ms)
 {
-	return rq->limits ? ready_limits_why(rq, ms) : NULL;
+	if (!ready_queue_is_resting(rq))
+		return rq->limits ? ready_limits_why(rq, ms) : NULL;
+	*ms = rq->rest_until - clock_now_ms();
+	return "no host answered when it was last called";
 }
 
 /* The first answer about the path: what waits has chosen before it was known
@@ -323,26 +266,29 @@ static void open_lua_connections(struct ready_queue *rq)
 static void open_connections(struct ready_queue *rq)
 {
 	const struct egress_path *path = ready_queue_path(rq);
-	size_t want = plan_connections(
-	    rq->waiting_count + rq->in_flight, path->connection_limit);
-	size_t most = rq->r->connections_most;
+	size_t mail = rq->waiting_count + rq->in_flight;
+	size_t want =
+	    rq->eager ? plan_connections(mail, path->connection_limit)
+		      : plan_connections_at_first(mail, path->connection_limit);
+	const struct shares *shares = ready_queues_shares(rq->owner);
+	enum standing standing = ready_queue_standing(rq);
 
+	if (ready_queue_is_resting(rq))
+		return;
 	if (rq->destination->lua) {
 		open_lua_connections(rq);
 		return;
 	}
 	/* A host that has not answered yet is not called by many at once. */
-	if (!rq->proven && want > UNPROVEN_CONNECTIONS)
-		want = UNPROVEN_CONNECTIONS;
-	/* Nor may those that do not answer use up what others need. */
-	if (!rq->proven && (size_t)rq->r->counters.connections > most / 2)
-		want = want > 1 ? 1 : want;
-	if (!rq->proven)
-		most -= most / 4;
-	while (rq->connection_count < want &&
-	       rq->connecting < rq->waiting_count &&
-	       (size_t)rq->r->counters.connections < most &&
-	       ready_queues_may_open(rq->owner, rq))
+	if (standing == STANDING_NEW && want > NEW_CONNECTIONS)
+		want = NEW_CONNECTIONS;
+	if (standing == STANDING_BAD && want > 1)
+		want = 1;
+	while (
+	    rq->connection_count < want && rq->connecting < rq->waiting_count &&
+	    shares_may_open(shares, standing,
+		(size_t)rq->r->counters.connections, rq->r->connections_most) &&
+	    ready_queues_may_open(rq->owner, rq))
 		if (!open_one(rq))
 			return; /* refused, or a limit does not allow it */
 }
@@ -369,6 +315,7 @@ void ready_queue_run(struct loop_deferred *d)
 		if (rq->waiting_count == 0 && !list_empty(&rq->routes))
 			(void)have_path(rq);
 	}
+	ready_queue_count(rq);
 	let_others_pull(rq);
 	if (rq->waiting_count > 0 || rq->connection_count > 0)
 		rq->idle_since = clock_now_ms();
@@ -380,10 +327,25 @@ void ready_queue_work(struct ready_queue *rq)
 	loop_defer(rq->r->loop, &rq->work);
 }
 
+static void refuse_at_once(struct ready_queue *rq, struct ready_message *rm)
+{
+	struct attempt attempt = ready_queue_attempt(
+	    rq, ready_queue_path(rq), rq->source->record, rm, NULL, NULL);
+
+	rq->refused++;
+	outcome_report_waiting(rq->r->outcomes, rm, &rq->given_up, &attempt);
+}
+
 void ready_queue_push(struct ready_queue *rq, struct ready_message *rm)
 {
+	if (ready_queue_is_given_up(rq)) {
+		refuse_at_once(rq, rm);
+		return;
+	}
 	if (!rq->first_push)
 		rq->first_push = clock_now_ms();
+	if (rm->info[0].last_code == CODE_NO_HOST && !rq->proven)
+		rq->remembered = true;
 	list_add_tail(&rq->waiting, &rm->link);
 	rq->waiting_count++;
 	ready_queue_work(rq);
@@ -462,32 +424,35 @@ void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply)
 	ready_queue_work(rq);
 }
 
+void ready_queue_answered(struct ready_queue *rq)
+{
+	rq->failures = rq->rest_until = 0;
+	rq->given_up.code = 0;
+	rq->remembered = false;
+	if (rq->proven)
+		return;
+	rq->proven = true;
+	ready_queue_is_known(rq);
+	ready_queue_work(rq);
+}
+
 void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
     const struct session_facts *facts, const char *session_id)
 {
-	const struct egress_path *path = ready_queue_path(rq);
-	struct arena *arena;
-	struct smtp_reply all;
+	bool is_ours = facts->source_unplumbed || facts->proxy_failed;
 
-	/* What is our own fault says nothing about the hosts. */
-	if (!facts->source_unplumbed && !facts->proxy_failed)
-		rq->failures++;
 	rq->proven = false;
+	/* What is our own fault says nothing about the hosts. */
+	if (!is_ours)
+		ready_queue_rest(rq, reply);
 	ready_queue_is_known(rq);
 	if (rq->waiting_count > 0)
 		fail_first(rq, reply, facts, session_id);
-	if ((facts->source_unplumbed || facts->proxy_failed) &&
+	if (is_ours &&
 	    source_health_failed(rq->r->health, rq->source->record,
 		facts->source_unplumbed ? SOURCE_UNPLUMBED : SOURCE_PROXY))
 		give_back(rq, 0);
-	if (rq->failures > path->consecutive_connection_failures_before_delay &&
-	    rq->waiting_count > 0) {
-		arena = arena_new(0);
-		all = smtp_reply_make(arena, 451, "4.4.1",
-		    "no mail host of %s answers; last: %d %.300s",
-		    rq->destination->site_name, reply->code, reply->text);
-		ready_queue_refuse(rq, &all);
-		arena_unref(arena);
-	}
+	if (rq->given_up.code)
+		ready_queue_refuse(rq, &rq->given_up);
 	ready_queue_work(rq);
 }

@@ -7,8 +7,11 @@
  * one message after the other.  Full means that scheduled queues stop pulling:
  * they stand in line and are woken when there is room again.
  *
- * A ready queue that has not yet proved that anyone answers holds few messages,
- * so that a thousand dead destinations do not use up what may be leased.
+ * How much it may hold, and how many connections it may open, depends on what
+ * is known of its site (shares.h).  After some failures it rests for a while
+ * before it calls again, with nothing pulled meanwhile; a site that failed too
+ * often (12.2) is given up: while it rests, what is pulled gets the answer that
+ * those before it got.
  *
  * Ownership: counted by routes; freed when idle (ready_queues.h).
  * Threads:   the loop's.
@@ -19,6 +22,7 @@
 #include "deliver/deliver.h"
 #include "router/loop.h"
 #include "router/outcome.h"
+#include "router/shares.h"
 
 struct connection;
 struct destination;
@@ -56,13 +60,28 @@ struct ready_queue {
 	bool known;         /* answered, failed or was silent for a while */
 	int64_t first_push; /* clock_now_ms; 0: nothing has come yet */
 	int64_t failures;   /* connections in a row that failed */
-	int64_t idle_since; /* clock_now_ms */
-	struct list paced;  /* among those that may open a connection soon */
-	struct list held;   /* among those that wait for router_release() */
+	int64_t rest_until; /* clock_now_ms: it does not call before that */
+	int64_t called;     /* clock_now_ms: nobody has answered since */
+	bool remembered;    /* it failed, say the rows, before we knew it */
+	bool eager;         /* mail waits longer than connecting takes */
+	enum standing counted_as; /* what the shares have of it */
+	size_t counted_messages, counted_connections;
+	struct arena *given_up_arena;
+	struct smtp_reply given_up; /* while it rests; code 0: it is not */
+	size_t refused;             /* with that, since it last called */
+	int64_t idle_since;         /* clock_now_ms */
+	struct list paced; /* among those that may open a connection soon */
+	struct list held;  /* among those that wait for router_release() */
 	struct loop_deferred work;
 };
 
 size_t ready_queue_room(const struct ready_queue *rq); /* messages */
+/* One more message, that is leased already, may go into it. */
+bool ready_queue_has_place(const struct ready_queue *rq);
+enum standing ready_queue_standing(const struct ready_queue *rq);
+/* Its share is counted anew: something that it holds, or its standing, is not
+ * what it was. */
+void ready_queue_count(struct ready_queue *rq);
 /* Something is known of its site: it answered, it failed, or it had its time.
  * Until then a pool whose other members are ready waits for it, or they would
  * take its share. */
@@ -95,6 +114,15 @@ struct attempt ready_queue_attempt(const struct ready_queue *rq,
     const struct ready_message *rm, const struct session_facts *facts,
     const char *session_id);
 struct ready_message *ready_queue_first(const struct ready_queue *rq);
+/* Its site failed when it was last called; it is not called again yet. */
+bool ready_queue_is_resting(const struct ready_queue *rq);
+/* And failed so often that what is pulled gets the answer rq->given_up. */
+bool ready_queue_is_given_up(const struct ready_queue *rq);
+/* It failed once more, with this answer: it rests (shares.h), and after too
+ * many failures is given up (12.2). */
+void ready_queue_rest(struct ready_queue *rq, const struct smtp_reply *reply);
+/* Somebody there answered. */
+void ready_queue_answered(struct ready_queue *rq);
 /* Takes it off when all its recipients are in jobs. */
 void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm);
 /* Puts it back in front: recipients came back from a job. */

@@ -3,6 +3,7 @@
  */
 #include "router/ready_queues.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/map.h"
@@ -23,45 +24,68 @@
  * firewalls and listeners can take, and then all of it waits for timeouts. */
 #define PACE_MS 10
 #define PACE_MOST 32
+#define PACE_MOST_BAD 8
 
 struct ready_queues {
 	struct router *r;
 	struct map *by_name;
 	struct local_addr *local;
+	struct shares shares;
+	struct list attempts; /* connections that are connecting, by age */
 	struct list held;
-	struct list paced; /* ready queues that want to open more */
+	/* Ready queues that want to open more: those of bad standing have a
+	 * line of their own, or others would wait behind thousands. */
+	struct list paced, paced_bad;
 	struct loop_timer *pace;
-	size_t opened; /* connections since pace was set */
+	size_t opened, opened_bad; /* connections since pace was set */
 };
+
+struct shares *ready_queues_shares(struct ready_queues *rqs)
+{
+	return &rqs->shares;
+}
 
 bool ready_queues_may_open(struct ready_queues *rqs, struct ready_queue *rq)
 {
+	bool bad = ready_queue_standing(rq) == STANDING_BAD;
+
 	if (!loop_timer_is_set(rqs->pace)) {
-		rqs->opened = 0;
+		rqs->opened = rqs->opened_bad = 0;
 		loop_timer_set(rqs->pace, PACE_MS);
 	}
-	if (rqs->opened < PACE_MOST) {
+	if (rqs->opened < PACE_MOST &&
+	    (!bad || rqs->opened_bad < PACE_MOST_BAD)) {
 		rqs->opened++;
+		rqs->opened_bad += bad;
 		return true;
 	}
 	list_remove(&rq->paced);
-	list_add_tail(&rqs->paced, &rq->paced);
+	list_add_tail(bad ? &rqs->paced_bad : &rqs->paced, &rq->paced);
 	return false;
+}
+
+static size_t let_paced_work(struct list *line, size_t most)
+{
+	struct list *pos, *tmp;
+	size_t n = 0;
+
+	LIST_EACH (pos, tmp, line) {
+		if (n == most)
+			break;
+		n++;
+		list_remove(pos);
+		ready_queue_work(LIST_ITEM(pos, struct ready_queue, paced));
+	}
+	return n;
 }
 
 static void on_pace(void *ctx)
 {
 	struct ready_queues *rqs = ctx;
-	struct list *pos, *tmp;
-	size_t n = 0;
+	size_t n = let_paced_work(&rqs->paced, PACE_MOST);
 
-	LIST_EACH (pos, tmp, &rqs->paced) {
-		if (n++ == PACE_MOST)
-			break;
-		list_remove(pos);
-		ready_queue_work(LIST_ITEM(pos, struct ready_queue, paced));
-	}
-	rqs->opened = 0;
+	n += let_paced_work(&rqs->paced_bad, PACE_MOST_BAD);
+	rqs->opened = rqs->opened_bad = 0;
 	if (n > 0)
 		loop_timer_set(rqs->pace, PACE_MS);
 }
@@ -75,6 +99,8 @@ struct ready_queues *ready_queues_new(struct router *r)
 	rqs->local = local_addr_new();
 	list_init(&rqs->held);
 	list_init(&rqs->paced);
+	list_init(&rqs->paced_bad);
+	list_init(&rqs->attempts);
 	rqs->pace = loop_timer_new(r->loop, on_pace, rqs);
 	return rqs;
 }
@@ -151,6 +177,7 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
 		list_init(&rq->idle);
 		list_init(&rq->held);
 		list_init(&rq->paced);
+		rq->counted_as = STANDING_NEW;
 		loop_deferred_init(&rq->work, ready_queue_run);
 		(void)map_put(rqs->by_name, key, rq);
 	} else {
@@ -175,9 +202,14 @@ void ready_queue_unref(struct ready_queue *rq)
 
 static void free_one(struct ready_queue *rq)
 {
+	struct shares *s = &rq->owner->shares;
+
+	s->messages[rq->counted_as] -= rq->counted_messages;
+	s->connections[rq->counted_as] -= rq->counted_connections;
 	list_remove(&rq->work.link);
 	list_remove(&rq->held);
 	list_remove(&rq->paced);
+	arena_unref(rq->given_up_arena);
 	record_unref(rq->source);
 	ready_limits_free(rq->limits);
 	record_unref(rq->path);
@@ -210,6 +242,34 @@ void ready_queues_released(struct ready_queues *rqs)
 	}
 }
 
+void ready_queues_connecting(struct ready_queues *rqs, struct connection *c)
+{
+	list_add_tail(&rqs->attempts, &c->attempt);
+}
+
+/* So many were new at once, and did not answer, that others would wait. */
+static void give_up_some(struct ready_queues *rqs, int64_t now)
+{
+	struct list *pos, *tmp;
+	size_t count;
+	int64_t patience =
+	    shares_patience_ms(&rqs->shares, rqs->r->connections_most, &count);
+
+	if (count == 0)
+		return;
+	LIST_EACH (pos, tmp, &rqs->attempts) {
+		struct connection *c =
+		    LIST_ITEM(pos, struct connection, attempt);
+
+		if (count == 0 || now - c->opened < patience)
+			break;
+		if (ready_queue_standing(c->rq) != STANDING_BAD)
+			continue;
+		connection_give_up(c);
+		count--;
+	}
+}
+
 void ready_queues_tick(struct ready_queues *rqs)
 {
 	int64_t now = clock_now_ms();
@@ -217,9 +277,11 @@ void ready_queues_tick(struct ready_queues *rqs)
 	const char *name;
 	void *value;
 
+	give_up_some(rqs, now);
 	while (map_each(rqs->by_name, &pos, &name, &value)) {
 		struct ready_queue *rq = value;
 
+		rq->eager = rq->waiting_count > 0;
 		if (rq->waiting_count > 0 || !list_empty(&rq->routes))
 			ready_queue_work(rq);
 		if (rq->users > 0 || rq->waiting_count > 0 ||

@@ -23,10 +23,14 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
     const char *routing_domain) MUST_USE;
 void ready_queue_unref(struct ready_queue *rq);
 
+/* What all of them hold, by standing. */
+struct shares *ready_queues_shares(struct ready_queues *rqs);
 /* May one more connection be opened now?  If not, rq works again soon. */
 bool ready_queues_may_open(struct ready_queues *rqs, struct ready_queue *rq);
 /* It would have started something, but router_may_start() said no. */
 void ready_queues_hold(struct ready_queues *rqs, struct ready_queue *rq);
+/* c is connecting; until it is connected it may be given up. */
+void ready_queues_connecting(struct ready_queues *rqs, struct connection *c);
 struct local_addr *ready_queues_local(struct ready_queues *rqs);
 
 /* Those that were held may start now. */

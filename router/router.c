@@ -28,7 +28,9 @@
 #include "router/message_load.h"
 #include "router/outcome.h"
 #include "router/queue_thread.h"
+#include "router/ready_means.h"
 #include "router/ready_queues.h"
+#include "router/record_memory.h"
 #include "router/source_health.h"
 #include "router/sts_memory.h"
 #include "router/tls_counts.h"
@@ -250,6 +252,7 @@ bool router_start(struct router *r, struct err *err)
 		return false;
 	r->gates = gates_new(r->loop);
 	r->tls_counts = tls_counts_new(r);
+	r->records = record_memory_new();
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
@@ -283,5 +286,7 @@ void router_end(struct router *r)
 	tls_counts_free(r->tls_counts);
 	outcomes_free(r->outcomes);
 	gates_free(r->gates);
+	ready_means_unref(r->plain_means);
+	record_memory_free(r->records);
 	loop_timer_free(r->second);
 }

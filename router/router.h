@@ -29,6 +29,8 @@ struct maildirs;
 struct admissions;
 struct message_loader;
 struct outcomes;
+struct record_memory;
+struct ready_means;
 struct queue;
 struct queue_threads;
 struct ready_message;
@@ -121,6 +123,8 @@ struct router {
 	struct list chunks_waiting;
 	size_t policy_calls_out; /* policy_call.c: with Lua now, and waiting */
 	struct list policy_calls_waiting;
+	struct record_memory *records;
+	struct ready_means *plain_means; /* ready_means.c: the last of them */
 	struct intake *intake;
 	struct egress *egress;
 	struct gates *gates;

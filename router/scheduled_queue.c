@@ -32,7 +32,7 @@
 struct scheduled_queue *scheduled_queue_new(
     struct router *r, int64_t id, const char *name)
 {
-	struct arena *arena = arena_new(512);
+	struct arena *arena = arena_new(384);
 	struct scheduled_queue *sq = ARENA_NEW(arena, struct scheduled_queue);
 
 	list_init(&sq->link);
@@ -45,6 +45,7 @@ struct scheduled_queue *scheduled_queue_new(
 	sq->inject = str_eq(name, QUEUE_NAME_DEFERRED);
 	sq->since = clock_now_ms();
 	scheduled_queue_rate_init(sq);
+	sq->route_before = -1;
 	return sq;
 }
 
@@ -473,18 +474,18 @@ static void suspended(struct scheduled_queue *sq, struct ready_message *rm)
 static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 {
 	const struct egress_pool *pool = egress_choice_pool(sq->choice);
-	struct egress_pool_turn *turn = &sq->choice->turn->turn;
+	struct source_turn *turn = &sq->choice->turn->turn;
 	int chosen;
 
 	for (size_t i = 0; i < sq->route_count; i++)
 		sq->usable[i] = is_healthy(&sq->routes[i]) &&
-				ready_queue_room(sq->routes[i].rq) > 0;
-	chosen = egress_pool_pick(pool, turn, sq->usable);
+				ready_queue_has_place(sq->routes[i].rq);
+	chosen = source_turn_pick(turn, pool, sq->usable, sq->route_before);
 	if (chosen < 0) {
 		/* Others were faster; it is leased, so let it wait there. */
 		for (size_t i = 0; i < sq->route_count; i++)
 			sq->usable[i] = is_healthy(&sq->routes[i]);
-		chosen = egress_pool_pick(pool, turn, sq->usable);
+		chosen = source_turn_pick(turn, pool, sq->usable, -1);
 	}
 	if (chosen < 0) {
 		suspended(sq, rm);
@@ -492,7 +493,21 @@ static void dispatch_smtp(struct scheduled_queue *sq, struct ready_message *rm)
 	}
 	invariant(chosen >= 0 && (size_t)chosen < sq->route_count);
 	ready_queue_chosen(sq->routes[chosen].rq);
+	sq->route_before = chosen;
 	ready_queue_push(sq->routes[chosen].rq, rm);
+}
+
+void scheduled_queue_expect(struct scheduled_queue *sq)
+{
+	sq->route_before = -1;
+	if (sq->routes && !sq->refusal.code && !admissions_needed(sq->r))
+		source_turn_expect(&sq->choice->turn->turn, sq);
+}
+
+void scheduled_queue_leased(struct scheduled_queue *sq)
+{
+	if (sq->choice)
+		source_turn_end(&sq->choice->turn->turn);
 }
 
 void scheduled_queue_admitted(

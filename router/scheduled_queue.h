@@ -65,6 +65,7 @@ struct scheduled_queue {
 	struct route *routes;
 	bool *usable; /* scratch of dispatching, one for each route */
 	size_t route_count;
+	int route_before; /* of those that were leased together; -1: none */
 	struct arena *refusal_arena;
 	struct smtp_reply refusal; /* code 0: none */
 	bool drop;      /* the queue `null`: mail goes, without a record */
@@ -111,6 +112,10 @@ void scheduled_queue_unwait(struct scheduled_queue *sq);
 const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms);
 /* Blocked by nothing but its own rate, which opens by itself. */
 bool scheduled_queue_only_waits(const struct scheduled_queue *sq);
+/* A leased message will be dispatched; those that were leased with it follow,
+ * and scheduled_queue_leased() ends them. */
+void scheduled_queue_expect(struct scheduled_queue *sq);
+void scheduled_queue_leased(struct scheduled_queue *sq);
 /* A leased message goes where it should. */
 void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm);

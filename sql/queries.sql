@@ -82,7 +82,7 @@ SELECT min(next_due) FROM queue WHERE next_due > ?1 AND next_due IS NOT NULL;
 SELECT max(id) FROM recipient;
 -- name: lease_due
 SELECT id, message, due_at, attempts, crashes, expires, last_attempt_at,
-       address, notify, orcpt, ref
+       address, notify, orcpt, ref, last_code
   FROM recipient
  WHERE queue = ?1 AND state = 0 AND due_at <= ?2
  ORDER BY due_at, id LIMIT ?3;

@@ -333,7 +333,7 @@ bool routing_pick(struct routing *r, const struct queue_name *q,
 	if (!c)
 		return false;
 	pool = egress_choice_pool(c);
-	i = egress_pool_pick(pool, &c->turn->turn, NULL);
+	i = egress_pool_pick(pool, &c->turn->turn.turn, NULL);
 	if (i >= 0)
 		*out = arena_strdup(arena, pool->entries[i].name);
 	else

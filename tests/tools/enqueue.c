@@ -6,13 +6,16 @@
  *
  *	enqueue --queue FILE --from ADDR --to ADDR... --file MESSAGE
  *		[--count N] [--domain-spread N] [--due-in SECONDS] [--meta K=V]
- *		[--shared-content]
+ *		[--shared-content] [--pace N] [--domain-from N]
  *
  * The i-th message with --domain-spread N goes to the domain n<i mod N>.DOMAIN.
- * Recipients of one domain are one batch.
+ * Recipients of one domain are one batch.  --domain-from: i counts from there.
+ * --pace N: not all at once but N messages a second, each in a transaction of
+ * its own.
  */
 #include <getopt.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -34,7 +37,7 @@ struct settings {
 	size_t to_count;
 	const char *meta[64];
 	size_t meta_count;
-	int64_t count, spread, due_in;
+	int64_t count, spread, due_in, pace, from_domain;
 	bool shared;
 };
 
@@ -72,6 +75,8 @@ static void parse(int argc, char **argv, struct settings *s)
 	    {"due-in", required_argument, NULL, 'd'},
 	    {"meta", required_argument, NULL, 'k'},
 	    {"shared-content", no_argument, NULL, 'S'},
+	    {"pace", required_argument, NULL, 'p'},
+	    {"domain-from", required_argument, NULL, 'F'},
 	    {NULL, 0, NULL, 0},
 	};
 	int option;
@@ -105,6 +110,12 @@ static void parse(int argc, char **argv, struct settings *s)
 			if (s->meta_count == COUNT(s->meta))
 				diag_fatal(EX_USAGE, "too many --meta");
 			s->meta[s->meta_count++] = optarg;
+			break;
+		case 'p':
+			s->pace = number(optarg);
+			break;
+		case 'F':
+			s->from_domain = number(optarg);
 			break;
 		case 'S':
 			s->shared = true;
@@ -175,7 +186,8 @@ static void add(struct group *g, const struct settings *s,
 		if (s->spread > 0 && at)
 			(void)snprintf(text, sizeof text, "%.*s@n%lld.%s",
 			    (int)(at - s->to[n]), s->to[n],
-			    (long long)(i % s->spread), at + 1);
+			    (long long)(s->from_domain + i % s->spread),
+			    at + 1);
 		else
 			(void)str_copy(text, sizeof text, s->to[n]);
 		parse_address(text, scratch, &a);
@@ -225,6 +237,17 @@ static void wait(struct group *g)
 	g->messages.count = g->admitted.count = 0;
 }
 
+/* Until it is the turn of the i-th message. */
+static void keep_pace(const struct settings *s, int64_t began, int64_t i)
+{
+	int64_t left = began + i * 1000 / s->pace - clock_now_ms();
+	struct timespec ts = {
+	    .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+
+	if (left > 0)
+		(void)nanosleep(&ts, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct settings s = {.count = 1};
@@ -234,7 +257,7 @@ int main(int argc, char **argv)
 	struct queue *queue;
 	struct content *shared;
 	struct err err = {0};
-	int64_t done = 0;
+	int64_t done = 0, began;
 	size_t turn = 0, len;
 	char *bytes;
 
@@ -250,12 +273,15 @@ int main(int argc, char **argv)
 	if (!writer)
 		diag_fatal(err_exit_code(&err), "%s", err.text);
 	shared = content_from_bytes(bytes, len);
+	began = clock_now_ms();
 	while (done < s.count) {
 		struct group *g = &groups[turn++ % 2];
-		size_t size = 0;
+		size_t size = 0, most = s.pace ? s.to_count : GROUP;
 
+		if (s.pace)
+			keep_pace(&s, began, done);
 		wait(g);
-		while (done < s.count && g->messages.count < GROUP &&
+		while (done < s.count && g->messages.count < most &&
 		       size < GROUP_BYTES) {
 			struct content *c =
 			    s.shared ? content_ref(shared)
@@ -266,6 +292,10 @@ int main(int argc, char **argv)
 			size += len;
 		}
 		submit(g, writer);
+		if (s.pace) {
+			wait(g);
+			queue_doorbell_ring(queue);
+		}
 	}
 	wait(&groups[0]);
 	wait(&groups[1]);

@@ -97,7 +97,7 @@ static const struct {
     {1, LEASE_MOST},
     {2, LEASE_MOST / 2},
     {10, LEASE_MOST / 10},
-    {1000000, 8},
+    {1000000, 20},
 };
 
 START_TEST(a_turn_is_shared_equally)
