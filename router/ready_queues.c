@@ -326,8 +326,29 @@ void ready_queues_stop(struct ready_queues *rqs, bool at_once)
 
 void ready_queues_status(const struct ready_queues *rqs, struct json_object *o)
 {
+	static const char *const names[STANDING_COUNT] = {"good", "new", "bad"};
+	struct buf text = BUF_INIT;
+	struct json_object sites;
+
 	json_add_int(o, "ready_queues", (int64_t)map_count(rqs->by_name));
 	json_add_int(o, "open_connections", rqs->r->counters.connections);
+	json_open(&sites, &text);
+	for (size_t i = 0; i < STANDING_COUNT; i++) {
+		struct buf one_text = BUF_INIT;
+		struct json_object one;
+
+		json_open(&one, &one_text);
+		json_add_int(
+		    &one, "messages", (int64_t)rqs->shares.messages[i]);
+		json_add_int(
+		    &one, "connections", (int64_t)rqs->shares.connections[i]);
+		json_close(&one);
+		json_add_raw(&sites, names[i], one_text.data, one_text.len);
+		buf_release(&one_text);
+	}
+	json_close(&sites);
+	json_add_raw(o, "sites", text.data, text.len);
+	buf_release(&text);
 }
 
 void ready_queues_free(struct ready_queues *rqs)

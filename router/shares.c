@@ -95,7 +95,7 @@ int64_t shares_rest_ms(int64_t failures, int64_t limit)
 
 	if (failures < FREE_FAILURES && failures <= limit)
 		return 0;
-	for (int64_t n = limit + 1; n < failures && ms < REST_MOST_MS; n++)
+	for (int64_t n = failures - limit; n > 1 && ms < REST_MOST_MS; n--)
 		ms *= 2;
 	return ms < REST_MOST_MS ? ms : REST_MOST_MS;
 }

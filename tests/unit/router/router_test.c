@@ -13,6 +13,9 @@ int main(void)
 	srunner_add_suite(runner, lease_suite());
 	srunner_add_suite(runner, loop_suite());
 	srunner_add_suite(runner, queue_thread_suite());
+	srunner_add_suite(runner, record_memory_suite());
+	srunner_add_suite(runner, shares_suite());
+	srunner_add_suite(runner, source_choice_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
