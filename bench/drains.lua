@@ -10,7 +10,7 @@ local POLICY = [[
 local kumo = require 'kumo'
 kumo.on('init', function()
   kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { '127.0.0.1' } }
-  kumo.configure_local_logs { log_dir = '%s' }
+  kumo.configure_local_logs { log_dir = '%s', %s }
 end)
 kumo.on('get_queue_config', function(domain)
   local n = tonumber(domain:match '^n(%%d+)') or 0
@@ -54,7 +54,7 @@ local function penstock(o)
   local ctx = rig.context 'penstock'
   local sink = o.sink(ctx)
   local policy = daemons.write_file(ctx.dir .. '/policy.lua',
-    POLICY:format(ctx.logs, o.mx or "'127.0.0.1'", sink.port, o.queue or '', o.path or '', o.policy or ''))
+    POLICY:format(ctx.logs, o.logs or '', o.mx or "'127.0.0.1'", sink.port, o.queue or '', o.path or '', o.policy or ''))
   daemons.write_file(ctx.dir .. '/m.eml', 'Subject: x\r\n\r\n' .. ('x'):rep(70):rep(57, '\r\n') .. '\r\n')
   local enqueue = { daemons.program 'enqueue', '--queue', ctx.queue, '--from', 'ann@sender.test', '--to', 'u@dest.test',
     '--file', ctx.dir .. '/m.eml', '--count', tostring(COUNT) }
@@ -72,12 +72,14 @@ local function penstock(o)
     rss = rig.peak_mb(router.pid),
   }
   rig.finish(ctx)
-  return report('Penstock', r)
+  return report(o.label or 'Penstock', r)
 end
+drains.penstock = penstock
+drains.count = COUNT
 
 -- o.name; o.sink(ctx); o.postfix: settings, or a function of the sink that returns
 -- them; o.mx: Lua expression for the host's address; o.queue, o.path: fields of the
--- configurations; o.policy: more of the policy; o.spread: number of domains.
+-- configurations; o.logs: of configure_local_logs; o.policy: more of the policy; o.spread: number of domains.
 function drains.run(o)
   rig.main(function()
     local ratios, ours, theirs = rig.pairs_of(function()

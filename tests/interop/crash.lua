@@ -66,6 +66,14 @@ local VICTIMS = {
     r.router:kill()
     r.router = t.router { policy_file = t.dir() .. '/policy.lua', env = r.env.router }
   end,
+  ['milter and router'] = function(r)
+    sys.kill(r.milter.pid, 9)
+    sys.kill(r.router.pid, 9)
+    r.milter:wait()
+    r.router:wait()
+    r.milter = t.milter { policy_file = t.dir() .. '/policy.lua', env = r.env.milter }
+    r.router = t.router { policy_file = t.dir() .. '/policy.lua', env = r.env.router }
+  end,
   smtpd = function(r)
     for _, pid in ipairs(r.mta:pids 'smtpd') do
       sys.kill(pid, 9)
@@ -132,8 +140,9 @@ end
 -- Duplicates that each kill may make: sessions at end of message for the MTA's
 -- side; open connections and one batch of outcomes for the router.
 local ALLOWED = { milter = CLIENTS, smtpd = CLIENTS, cleanup = CLIENTS, router = 8 + 500 }
+ALLOWED['milter and router'] = ALLOWED.milter + ALLOWED.router
 
-for _, victim in ipairs { 'milter', 'router', 'smtpd', 'cleanup' } do
+for _, victim in ipairs { 'milter', 'router', 'milter and router', 'smtpd', 'cleanup' } do
   t.test(('%d kills of %s: nothing lost, every message recorded'):format(KILLS, victim), function()
     local r = rig { milter = {}, router = {} }
     kill_often(r, victim, KILLS)
