@@ -63,6 +63,7 @@ void script_bind_open(lua_State *L)
 	lua_setglobal(L, "kumo");
 	bind_sqlite_open(L);
 	bind_penstock_open(L);
+	bind_suppression_open(L);
 	register_modules(L);
 
 	if (script_state_of(L)->policy->role == SCRIPT_CHECK) {

@@ -51,7 +51,8 @@ void bind_headers_open(lua_State *L);  /* methods, into the table on top */
 void bind_report_open(lua_State *L);   /* the same */
 void bind_schedule_open(lua_State *L); /* the same */
 void bind_conn_meta_open(lua_State *L);
-void bind_penstock_open(lua_State *L); /* the global `penstock` */
+void bind_penstock_open(lua_State *L);    /* the global `penstock` */
+void bind_suppression_open(lua_State *L); /* require penstock.suppression */
 
 /* ---- objects ---- */
 
@@ -100,6 +101,8 @@ void script_bytes_push(lua_State *L, const void *p, size_t len);
 /* The bytes behind the key source at `index`, as text on top.  Raises. */
 void script_key_source_push(lua_State *L, int index);
 
+/* Raises as kumo.reject does. */
+NORETURN void script_reject_raise(lua_State *L, int code, const char *text);
 /* A rejection raised by kumo.reject; NULL: something else.  The text lives as
  * long as the object. */
 const struct script_reject *script_reject_test(lua_State *L, int index);

@@ -45,6 +45,16 @@ static int raise(lua_State *L, enum script_disconnect mode)
 	return lua_error(L);
 }
 
+void script_reject_raise(lua_State *L, int code, const char *text)
+{
+	lua_pushinteger(L, code);
+	lua_insert(L, 1);
+	lua_pushstring(L, text);
+	lua_insert(L, 2);
+	(void)raise(L, DISCONNECT_IF_421);
+	abort(); /* not reached */
+}
+
 static int l_reject(lua_State *L)
 {
 	return raise(L, DISCONNECT_IF_421);

@@ -56,7 +56,28 @@ bool script_inject(struct message *m, int64_t deadline, struct err *err)
 	if (!services)
 		return err_set(
 		    err, ERR_TEMP, "there is no queue to put it into here");
-	ok = services->inject(services->ctx, m, deadline, err);
+	if (services->inject)
+		ok = services->inject(services->ctx, m, deadline, err);
+	else
+		ok = err_set(
+		    err, ERR_TEMP, "there is no queue to put it into here");
+	leave();
+	return ok;
+}
+
+bool script_suppressed(const struct address *address, const char *tenant,
+    int64_t deadline, struct arena *arena, const struct suppression_entry **out,
+    struct err *err)
+{
+	const struct script_services *services = enter();
+	bool ok;
+
+	*out = NULL;
+	if (!services)
+		return err_set(
+		    err, ERR_TEMP, "there is no suppression list here");
+	ok = services->suppressed(
+	    services->ctx, address, tenant, deadline, arena, out, err);
 	leave();
 	return ok;
 }

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "mail/message.h"
+#include "mail/suppression.h"
 
 struct script_services {
 	/* Stores the message in its scheduled queue.  True: it is on disk.
@@ -20,6 +21,12 @@ struct script_services {
 	 * unless it is being written: then it waits for the end of that. */
 	bool (*inject)(
 	    void *ctx, struct message *m, int64_t deadline, struct err *err);
+	/* Is the address, or its domain, on the suppression list
+	 * (queue/queue_suppression.h)?  *out NULL: no.  False: it cannot be
+	 * told now. */
+	bool (*suppressed)(void *ctx, const struct address *address,
+	    const char *tenant, int64_t deadline, struct arena *arena,
+	    const struct suppression_entry **out, struct err *err);
 	void *ctx;
 };
 
@@ -30,5 +37,8 @@ bool script_services_ending(void);
 /* For bindings. */
 bool script_inject(struct message *m, int64_t deadline, struct err *err)
     MUST_USE;
+bool script_suppressed(const struct address *address, const char *tenant,
+    int64_t deadline, struct arena *arena, const struct suppression_entry **out,
+    struct err *err) MUST_USE;
 
 #endif

@@ -29,6 +29,7 @@ enum batch_report {
 
 struct report_links;
 struct report_reading;
+struct suppressed; /* milter_suppression.h */
 
 struct batch {
 	struct message *message;
@@ -36,7 +37,10 @@ struct batch {
 	enum batch_report report;
 	struct report_reading *reading;   /* of OOB and FEEDBACK */
 	const struct report_links *links; /* of these, too */
-	const char *queue;       /* scheduled queue; NULL: not judged yet */
+	const char *queue; /* scheduled queue; NULL: not judged yet */
+	/* Recipients that were taken out of the message. */
+	struct suppressed *suppressed;
+	size_t suppressed_count;
 	const char *admitted_by; /* the rule that kept it */
 };
 

@@ -26,6 +26,7 @@
 #include "milter/milter_event.h"
 #include "milter/milter_record.h"
 #include "milter/milter_report.h"
+#include "milter/milter_suppression.h"
 
 struct ending {
 	struct session *s;
@@ -331,17 +332,21 @@ static bool judge(struct ending *e, struct batch *b)
 		return false;
 	if (str_eq(b->queue, "null"))
 		b->fate = BATCH_NULL;
-	return true;
+	return suppression_batch(e->s, b, e->deadline, &e->answer);
 }
 
 static bool judge_all(struct ending *e)
 {
+	const struct smtp_reply *suppressed;
 	size_t accepted = 0;
 
 	for (size_t i = 0; i < e->batches.count; i++) {
+		const struct batch *b = &e->batches.items[i];
+
 		if (!judge(e, &e->batches.items[i]))
 			return false;
-		accepted += e->batches.items[i].fate != BATCH_DROPPED;
+		accepted += b->fate != BATCH_DROPPED ||
+			    (b->suppressed_count && suppression_drops(e->s));
 	}
 	if (accepted > 0)
 		return true;
@@ -351,25 +356,35 @@ static bool judge_all(struct ending *e)
 		record_for_hooks(&e->hooked, &e->batches, false);
 		hooked_commit(&e->hooked);
 	}
+	suppressed = suppression_refusal(e->s, &e->batches);
 	e->answer = answer_refuse(session_scratch(e->s), 550, "5.7.1",
 	    "relaying not permitted for %s",
 	    *e->s->peer_text ? e->s->peer_text : "a client without an address");
+	if (suppressed)
+		e->answer.reply = *suppressed;
 	return false;
 }
 
-/* ---- reports that are logged and not kept ---- */
+/* ---- reports that are logged and not kept, recipients that are dropped ----
+ */
 
 static bool log_reports(struct ending *e)
 {
 	struct err err = {0};
-	bool any = false;
+	bool any = false, taken_out = false;
 
-	for (size_t i = 0; i < e->batches.count; i++)
+	for (size_t i = 0; i < e->batches.count; i++) {
 		any = any || e->batches.items[i].fate == BATCH_LOGGED;
-	return !any ||
-	       record_reports(e->s, &e->batches, e->deadline, e->progress,
+		taken_out =
+		    taken_out || e->batches.items[i].suppressed_count > 0;
+	}
+	if (any && !record_reports(e->s, &e->batches, e->deadline, e->progress,
+		       e->progress_ctx, &err))
+		return failed(e, "report", &err);
+	return !taken_out ||
+	       record_suppressed(e->s, &e->batches, e->deadline, e->progress,
 		   e->progress_ctx, &err) ||
-	       failed(e, "report", &err);
+	       failed(e, "suppressed", &err);
 }
 
 /* The MTA goes on with what is its own; reports in it are logged. */
@@ -396,6 +411,7 @@ static struct queue_intake *prepare(struct ending *e)
 	struct arena *arena = e->tx->arena;
 	struct queue_intake *intake = ARENA_NEW(arena, struct queue_intake);
 	const char **admitted_by = ARENA_ARRAY(arena, const char *, most);
+	struct suppression_hits hits;
 
 	intake->messages = ARENA_ARRAY(arena, struct message *, most);
 	for (size_t i = 0; i < e->batches.count; i++) {
@@ -406,6 +422,9 @@ static struct queue_intake *prepare(struct ending *e)
 	}
 	for (size_t i = 0; i < e->hooked.messages.count; i++)
 		intake->messages[intake->count++] = e->hooked.messages.items[i];
+	hits = suppression_hits(s, e->batches.items, e->batches.count);
+	intake->hits = hits.items;
+	intake->hit_count = hits.count;
 	intake->admitted_by = admitted_by;
 	intake->session_id = s->id;
 	intake->mta_queue_id = e->tx->queue_id;
@@ -476,7 +495,7 @@ static bool take_custody(struct ending *e)
 
 	ask_hooks(e);
 	intake = prepare(e);
-	if (intake->count == 0)
+	if (intake->count == 0 && intake->hit_count == 0)
 		return true;
 	/* Also tells whether the MTA is still there: nothing is committed for
 	 * one that has gone and will send again. */
@@ -496,6 +515,8 @@ static bool take_custody(struct ending *e)
 	custody_free(custody);
 	switch (result) {
 	case CUSTODY_COMMITTED:
+		if (intake->count == 0)
+			return true;
 		atomic_fetch_add(&s->service->messages, 1);
 		atomic_fetch_add(&s->service->recipients,
 		    (int64_t)(e->tx->ours - e->tx->repeated));

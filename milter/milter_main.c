@@ -115,7 +115,8 @@ static const char usage[] =
 
 static struct service service;
 /* What the policy may ask of us. */
-static struct script_services services = {.inject = service_inject};
+static struct script_services services = {
+    .inject = service_inject, .suppressed = service_suppressed};
 static struct inbox *chores;
 static struct queue_check *check;    /* of the whole file; NULL: none runs */
 static atomic_int exit_code = EX_OK; /* written before SIGTERM */

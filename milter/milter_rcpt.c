@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "milter/milter_event.h"
+#include "milter/milter_suppression.h"
 
 /* ---- looking up a domain ---- */
 
@@ -320,6 +321,9 @@ struct answer session_rcpt(
 		return answer;
 	s->rcpts_counted++;
 	answer = ask_policy(s, &rcpt, deadline);
+	if (answer.kind != ANSWER_CONTINUE)
+		return answer;
+	answer = suppression_rcpt(s, &rcpt);
 	if (answer.kind != ANSWER_CONTINUE)
 		return answer;
 	rcpt.is_repeated = rcpt.is_ours && was_said(tx, &rcpt.envelope);

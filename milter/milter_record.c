@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "milter/milter_event.h"
 #include "milter/milter_report.h"
+#include "milter/milter_suppression.h"
 
 /* What records of this connection have in common. */
 static struct log_record of_session(const struct session *s, enum log_type type)
@@ -182,15 +183,18 @@ static struct log_record of_batch(struct session *s, const struct batch *b,
 {
 	const struct message *m = b->message;
 	struct log_record r = of_session(s, type);
-	const char **recipients =
-	    ARENA_ARRAY(s->tx->arena, const char *, m->recipients.count + 1);
+	size_t count = m->recipients.count;
+	const char **recipients = ARENA_ARRAY(
+	    s->tx->arena, const char *, count + b->suppressed_count + 1);
 
-	for (size_t i = 0; i < m->recipients.count; i++)
+	for (size_t i = 0; i < count; i++)
 		recipients[i] = m->recipients.items[i].address.email;
+	for (size_t i = 0; i < b->suppressed_count; i++)
+		recipients[count++] = b->suppressed[i].address;
 	r.id = m->id;
 	r.sender = m->sender.address.email;
 	r.recipients = recipients;
-	r.recipient_count = m->recipients.count;
+	r.recipient_count = count;
 	r.queue = b->queue;
 	r.size = message_size(m);
 	r.created_ms = m->created_ms;
@@ -217,6 +221,31 @@ static void add_record(struct to *to, const struct batch *b, enum log_type type)
 		r.feedback_report = b->reading->feedback;
 	emit(to, &r, b->message);
 	buf_release(&header);
+}
+
+/* A Bounce for each recipient that the suppression list took out, or one for a
+ * batch that no rule kept. */
+static void add_suppressed(struct to *to, const struct batch *b)
+{
+	struct session *s = to->s;
+
+	for (size_t i = 0; i < b->suppressed_count; i++) {
+		const struct suppressed *of = &b->suppressed[i];
+		struct buf header = BUF_INIT;
+		struct log_record r = of_batch(s, b, LOG_BOUNCE, &header);
+
+		r.recipients = &of->address;
+		r.recipient_count = 1;
+		r.response =
+		    suppression_reply(s->tx->arena, of->address, of->entry);
+		emit(to, &r, b->message);
+		buf_release(&header);
+	}
+}
+
+static bool was_refused(const struct batch *b)
+{
+	return b->fate == BATCH_DROPPED && !b->suppressed_count;
 }
 
 /* The sender of the original is who the report was sent to. */
@@ -327,6 +356,17 @@ bool record_reports(struct session *s, const struct batches *batches,
 	return log_writer_write(to.log, deadline, progress, progress_ctx, err);
 }
 
+bool record_suppressed(struct session *s, const struct batches *batches,
+    int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
+    struct err *err)
+{
+	struct to to = to_log(s, deadline);
+
+	for (size_t i = 0; i < batches->count; i++)
+		add_suppressed(&to, &batches->items[i]);
+	return log_writer_write(to.log, deadline, progress, progress_ctx, err);
+}
+
 void record_left_report(struct session *s, const struct batch *b)
 {
 	struct to to = to_log(s, event_deadline());
@@ -344,7 +384,9 @@ void record_for_hooks(
 		const struct batch *b = &batches->items[i];
 
 		add_all(&to, b);
-		if (b->fate == BATCH_DROPPED && accepted)
+		if (accepted)
+			add_suppressed(&to, b);
+		if (was_refused(b) && accepted)
 			add_record(&to, b, LOG_BOUNCE);
 	}
 }
@@ -360,7 +402,8 @@ void record_receptions(
 		if (b->fate == BATCH_LOGGED)
 			continue;
 		add_all(&to, b);
-		if (b->fate == BATCH_DROPPED && accepted)
+		/* Those that were suppressed have theirs already. */
+		if (was_refused(b) && accepted)
 			add_record(&to, b, LOG_BOUNCE);
 		if (b->fate == BATCH_KEPT)
 			line_of_custody(s, b);

@@ -23,6 +23,11 @@ void record_refusal(
 bool record_reports(struct session *s, const struct batches *batches,
     int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
     struct err *err) MUST_USE;
+/* Of recipients that the suppression list took out of messages that are
+ * accepted otherwise: a Bounce each, in the same way. */
+bool record_suppressed(struct session *s, const struct batches *batches,
+    int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
+    struct err *err) MUST_USE;
 /* Of a report that the MTA keeps: no Reception, since nothing was received. */
 void record_left_report(struct session *s, const struct batch *b);
 /* All of them, for the hooks, before the commit. */

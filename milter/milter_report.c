@@ -5,6 +5,7 @@
 
 #include "base/diag.h"
 #include "milter/milter_record.h"
+#include "milter/milter_suppression.h"
 
 static struct report_reading *find_reading(struct session *s,
     struct report_reading **readings, struct content *content, struct err *err)
@@ -140,6 +141,7 @@ static void log_left(struct session *s, struct report_reading **readings,
 	} else {
 		b.queue = buf_str(&queue);
 		record_left_report(s, &b);
+		suppression_note_left(s, &b);
 	}
 	buf_release(&queue);
 	message_unref(m);

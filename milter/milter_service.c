@@ -15,6 +15,7 @@
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
 #include "lua/script_services.h"
+#include "queue/queue_suppression.h"
 
 #define WARNINGS_MAX 1000
 
@@ -211,6 +212,17 @@ bool service_inject(
 		return err_set(
 		    err, ERR_TEMP, "the queue did not take it within the time");
 	return result == CUSTODY_COMMITTED;
+}
+
+bool service_suppressed(void *ctx, const struct address *address,
+    const char *tenant, int64_t deadline, struct arena *arena,
+    const struct suppression_entry **out, struct err *err)
+{
+	struct service *service = ctx;
+
+	return queue_suppressed(service->queue, suppression_key(address, arena),
+	    suppression_domain_key(address, arena), tenant, deadline, arena,
+	    out, err);
 }
 
 /* What define_spool demands: its directory is the queue's. */

@@ -23,6 +23,7 @@
 #include "base/map.h"
 #include "logs/log_writer.h"
 #include "lua/script.h"
+#include "mail/suppression.h"
 #include "queue/queue_writer.h"
 
 #define EVENT_LIMIT_MS 8000    /* a policy event before DATA */
@@ -96,6 +97,11 @@ bool service_has_room(struct service *service, int64_t wait_ms, struct err *err)
 /* struct script_services, inject: kumo.inject_message. */
 bool service_inject(void *service, struct message *m, int64_t deadline,
     struct err *err) MUST_USE;
+
+/* struct script_services, suppressed: suppression:check. */
+bool service_suppressed(void *service, const struct address *address,
+    const char *tenant, int64_t deadline, struct arena *arena,
+    const struct suppression_entry **out, struct err *err) MUST_USE;
 
 /* For the control socket: {"program":"penstock-milter",...}. */
 void service_status(struct service *service, struct buf *out);

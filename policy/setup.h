@@ -11,6 +11,7 @@
 #include "policy/listener.h"
 #include "policy/log_config.h"
 #include "policy/relay.h"
+#include "policy/suppression.h"
 
 enum local_submission {
 	LOCAL_SUBMISSION_QUEUE,
@@ -38,6 +39,7 @@ struct policy_setup {
 	/* of each define_spool: what stays free where the queue is */
 	struct free_floors spool_floors[POLICY_SPOOLS];
 	size_t spool_count;
+	const struct suppression_config *suppression; /* NULL: not set up */
 };
 
 /* Says what was declared and has no effect beside the daemon's options: a spool

@@ -405,11 +405,11 @@ static bool code_matches(
 	return rule->code.count == 0;
 }
 
-static void add_mark(
-    struct suppression_hit *hit, const struct suppression_rule *rule)
+static void add_mark(struct suppression_hit *hit,
+    const struct suppression_rule *rule, struct arena *arena)
 {
 	hit->marks[hit->mark_count++] = (struct suppression_mark){
-	    .rule = rule->name,
+	    .rule = arena_strdup(arena, rule->name),
 	    .all_tenants = rule->scope == SUPPRESSION_GLOBAL,
 	    .count = rule->count,
 	    .within_s = rule->within.ms / 1000,
@@ -455,7 +455,7 @@ bool suppression_judge(const struct suppression_config *config,
 		if (!hit->marks)
 			hit->marks = ARENA_ARRAY(arena, struct suppression_mark,
 			    config->rules.count);
-		add_mark(hit, rule);
+		add_mark(hit, rule, arena);
 	}
 	if (!hit->mark_count)
 		return false;

@@ -19,6 +19,7 @@
 #include "policy/queue_config.h"
 #include "policy/retry.h"
 #include "policy/schedule.h"
+#include "router/bounce_hit.h"
 #include "router/outcome_batch.h"
 #include "router/outcome_record.h"
 #include "router/router.h"
@@ -320,6 +321,8 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 		break;
 	case OUTCOME_BOUNCED:
 		verdict.kind = VERDICT_BOUNCED;
+		verdict.hit = bounce_hit(o->r, rm, &recipient->who.address,
+		    &recipient->reply, outcome_batch_arena(batch));
 		o->r->counters.bounced++;
 		break;
 	case OUTCOME_TRANSIENT:

@@ -23,6 +23,7 @@
 #include "net/tls.h"
 #include "policy/setup.h"
 #include "queue/queue.h"
+#include "router/bounce_hit.h"
 #include "router/inject.h"
 #include "router/reload.h"
 #include "router/router.h"
@@ -321,7 +322,8 @@ static void watch_signals(struct router *r)
 }
 
 /* What the policy may ask of us. */
-static struct script_services services = {.inject = inject_message};
+static struct script_services services = {
+    .inject = inject_message, .suppressed = router_suppressed};
 
 /* Policies of domains are kept beside the queue. */
 static void start_sts(struct router *r, const struct settings *s)

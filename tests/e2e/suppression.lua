@@ -1,0 +1,294 @@
+-- Addresses that get no more mail: what puts them on the list, and what reception does then.
+local t = require 'harness'
+
+local function crlf(text)
+  return (text:gsub('\r?\n', '\r\n'))
+end
+
+-- o: setup (its argument; nil: no list), extra, log_arf/log_oob domains at bounces.test.
+local function policy(sink, o)
+  return ([[
+local kumo = require 'kumo'
+local suppression = require 'penstock.suppression'
+%s
+kumo.on('init', function()
+  kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { '192.0.2.0/24' }, hostname = 'mx.example.com' }
+  %s
+end)
+kumo.on('get_listener_domain', function(domain)
+  if domain == 'bounces.test' then
+    return kumo.make_listener_domain { log_oob = 'LogThenDrop', log_arf = 'LogThenDrop' }
+  end
+end)
+kumo.on('get_queue_config', function()
+  return kumo.make_queue_config {
+    protocol = { smtp = { mx_list = { { name = 'sink.test', addr = '%s' } } } },
+    retry_interval = '1h', max_retry_interval = '1h',
+  }
+end)
+kumo.on('get_egress_path_config', function() return kumo.make_egress_path { prohibited_hosts = {} } end)
+%s
+]]):format(o.setup and 'suppression:setup ' .. o.setup or '', t.local_logs(), sink and sink.address or '127.0.0.1:9',
+    o.extra or '')
+end
+
+-- Who sends says whose mail it is: x-NAME@... is of tenant NAME.
+local TENANTS = [[
+kumo.on('smtp_server_message_received', function(msg)
+  local tenant = msg:sender().user:match '^x%-(.*)'
+  if tenant then
+    msg:set_meta('tenant', tenant)
+  end
+end)
+]]
+
+-- Answers to MAIL, each RCPT and the message; stops at the first that is no continue.
+local function try(milter, from, to, data, client)
+  local mta = milter:connect(client or { ip = '192.0.2.7', helo = 'client.test' })
+  local answer = mta:mail('<' .. from .. '>')
+  local rcpts, taken = type(to) == 'table' and to or { to }, 0
+  for _, address in ipairs(answer == 'continue' and rcpts or {}) do
+    answer = mta:rcpt('<' .. address .. '>')
+    taken = taken + (answer == 'continue' and 1 or 0)
+  end
+  if taken > 0 then
+    answer = mta:message(data or t.plain)
+  end
+  mta:close()
+  return answer
+end
+
+-- Rows as an operator's shell would write them: address, all, tenant, class, record.
+local function entry(address, all, tenant, class, record)
+  t.sys.sql(t.context().queue, ([[INSERT INTO suppression VALUES
+    ('%s', %d, '%s', '%s', 'a reason', '%s', NULL, NULL, 1, unixepoch(), unixepoch(), NULL)]])
+    :format(address, all and 1 or 0, tenant or '', class or 'manual', record or 'Operator'), true)
+end
+
+local function list(daemon)
+  return daemon:sql "SELECT address, coalesce(tenant, '*'), class, record FROM v_suppression WHERE active ORDER BY 1, 2"
+end
+
+local function wait_for_entries(daemon, n)
+  t.wait_for(n .. ' entries', function() return #list(daemon) == n end)
+end
+
+local REFUSED = '^550 5%.1%.1 <bob@dest%.test>: mail to this address is suppressed since %d+%-%d%d%-%d%d %('
+
+t.test('a hard bounce in the router refuses the next message at RCPT', function()
+  local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user' } }
+  local text = policy(sink, { setup = '{}' })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  wait_for_entries(router, 1)
+  t.rows(list(router), { { 'bob@dest.test', '', 'Uncategorized', 'Bounce' } })
+  t.match(try(milter, 'ann@sender.test', 'Bob@DEST.test'), '^550 5%.1%.1 <Bob@DEST%.test>: mail to this address is suppressed')
+  t.log(milter, 'Rejection', { recipient = '' })
+  t.eq(try(milter, 'ann@sender.test', 'eve@dest.test'), 'discard')
+end)
+
+t.test('a bounce of a tenant holds off mail of that tenant alone', function()
+  local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user' } }
+  local text = policy(sink, { setup = '{}', extra = TENANTS })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  t.eq(try(milter, 'x-acme@sender.test', 'bob@dest.test'), 'discard')
+  wait_for_entries(router, 1)
+  t.rows(list(router), { { 'bob@dest.test', 'acme', 'Uncategorized', 'Bounce' } })
+  t.match(try(milter, 'x-acme@sender.test', 'bob@dest.test'), REFUSED)
+  t.eq(try(milter, 'x-other@sender.test', 'bob@dest.test'), 'discard')
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+end)
+
+t.test("scope = 'global' holds off everybody's mail, at RCPT", function()
+  local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user' } }
+  local text = policy(sink, { setup = "{ scope = 'global' }", extra = TENANTS })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  t.eq(try(milter, 'x-acme@sender.test', 'bob@dest.test'), 'discard')
+  wait_for_entries(router, 1)
+  local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+  t.eq(mta:mail '<x-other@sender.test>', 'continue')
+  t.match(mta:rcpt '<bob@dest.test>', REFUSED)
+end)
+
+t.test('of several recipients the one on the list is taken out, with a Bounce record, and the others get the message', function()
+  local sink = t.smtp_sink()
+  local text = policy(sink, { setup = '{}', extra = TENANTS })
+  local milter = t.milter { policy = text }
+  entry('bob@dest.test', false, 'acme', 'abuse', 'Feedback')
+  t.eq(try(milter, 'x-acme@sender.test', { 'bob@dest.test', 'eve@dest.test' }), 'discard')
+  t.rows(milter:sql 'SELECT address FROM recipient', { { 'eve@dest.test' } })
+  local bounce = t.log(milter, 'Bounce', { recipient = 'bob@dest.test' })
+  t.eq(bounce.response.code, 550)
+  t.match(bounce.response.content, 'suppressed since .* %(abuse%)$')
+end)
+
+t.test("with action = 'drop' the client hears nothing, and a record says so", function()
+  local text = policy(nil, { setup = "{ action = 'drop' }" })
+  local milter = t.milter { policy = text }
+  entry('@dest.test', true)
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 0 } })
+  t.log(milter, 'Reception', { recipient = 'bob@dest.test' })
+  t.match(t.log(milter, 'Bounce', { recipient = 'bob@dest.test' }).response.content, 'mail to this domain is suppressed')
+end)
+
+t.test('the null sender, postmaster and local submission are met as the manual says', function()
+  local milter = t.milter { policy = policy(nil, { setup = '{}' }) }
+  entry('bob@dest.test', true)
+  entry('postmaster@dest.test', true)
+  t.eq(try(milter, '', 'bob@dest.test'), 'discard')
+  t.eq(try(milter, 'ann@sender.test', 'Postmaster@dest.test'), 'discard')
+  -- Never at RCPT: the MTA would take it for a mistake of its own.
+  local mta = milter:connect {
+    ip = '127.0.0.1', port = 0, local_ip = '127.0.0.1', local_port = 0, name = 'localhost', helo = 'localhost',
+  }
+  t.eq(mta:mail '<ann@sender.test>', 'continue')
+  t.eq(mta:rcpt '<bob@dest.test>', 'continue')
+  t.match(mta:message(t.plain), REFUSED)
+  milter:stop()
+  milter = t.milter { policy = policy(nil, { setup = '{ null_sender = true, postmaster = true }' }) }
+  t.match(try(milter, '', 'bob@dest.test'), REFUSED)
+  t.match(try(milter, 'ann@sender.test', 'Postmaster@dest.test'), '^550 5%.1%.1 ')
+end)
+
+t.test('an entry ends when its time is over, by the clock', function()
+  local sink = t.smtp_sink { rcpt = { '550 5.1.1 no such user' } }
+  local text = policy(sink, { setup = "{ rules = { { record = 'Bounce', code = '550', keep = '2 days' } } }" })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  wait_for_entries(router, 1)
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+  router:advance '1 day'
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+  router:advance '1 day'
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+end)
+
+t.test('a rule that counts waits for so many messages', function()
+  local sink = t.smtp_sink { rcpt = { '552 5.2.2 mailbox full' } }
+  local text = policy(sink, {
+    setup = "{ rules = { { record = 'Bounce', code = '5.2.2', count = 2, within = '7 days', keep = '30 days' } } }",
+  })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  t.none(router, 'SELECT count(*) FROM recipient')
+  t.rows(list(router), {})
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  wait_for_entries(router, 1)
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+end)
+
+t.test('a handler asks by itself, and gets what is known', function()
+  local milter = t.milter { policy = policy(nil, { setup = "{ action = 'none' }", extra = [[
+kumo.on('smtp_server_rcpt_to', function(rcpt)
+  if rcpt.user == 'ask' then
+    local entry = suppression:check(rcpt, 'acme')
+    kumo.reject(550, entry and table.concat({ entry.address, entry.tenant or '*', entry.class, entry.record, entry.hits,
+      entry.reason }, ' ') or 'nothing')
+  elseif rcpt.user == 'broken' then
+    suppression.check('no address')
+  end
+  suppression:refuse(rcpt)
+end)]] }) }
+  entry('ask@dest.test', false, 'acme', 'abuse', 'Feedback')
+  entry('bob@dest.test', true)
+  t.match(try(milter, 'ann@sender.test', 'ask@dest.test'), '^550 %S+ ask@dest.test acme abuse Feedback 1 a reason$')
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+  t.eq(try(milter, 'ann@sender.test', 'eve@dest.test'), 'discard')
+  t.match(try(milter, 'ann@sender.test', 'broken@dest.test'), '^421 ')
+end)
+
+t.test('what cannot be looked up is 451', function()
+  local milter = t.milter { policy = policy(nil, { setup = '{}', extra = [[
+kumo.on('smtp_server_mail_from', function(sender)
+  if sender.user == 'ask' then
+    suppression:check 'bob@dest.test'
+  end
+end)]] }) }
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  t.sys.sql(t.context().queue, 'ALTER TABLE suppression RENAME TO elsewhere', true)
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), '^451 4%.3%.0 ')
+  t.match(try(milter, 'ask@sender.test', 'bob@dest.test'), '^451 4%.3%.0 ')
+  t.sys.sql(t.context().queue, 'ALTER TABLE elsewhere RENAME TO suppression', true)
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+end)
+
+t.test('forged reports suppress nobody', function()
+  local milter = t.milter { policy = policy(nil, { setup = "{ scope = 'global' }" }), quiet = true }
+  local oob = crlf [[
+From: mailer-daemon@receiver.test
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+It failed.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mail.receiver.test
+
+Final-Recipient: rfc822; bob%d@dest.test
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user
+
+--b
+Content-Type: message/rfc822
+
+Message-ID: <%d@sender.test>
+X-KumoRef: eyJfQF8iOiJcXF8vIiwicmVjaXBpZW50IjoiYm9iQGRlc3QudGVzdCJ9
+
+Hi.
+--b--
+]]
+  local arf = crlf(t.read(TOP_SRCDIR .. '/tests/data/reports/aol-style-abuse.eml'))
+  -- One connection, as a forger would.
+  local mta = milter:connect { ip = '203.0.113.5', helo = 'receiver.test' }
+  for i = 1, 1000 do
+    t.eq(mta:mail '<>', 'continue')
+    t.eq(mta:rcpt '<x@bounces.test>', 'continue')
+    t.eq(mta:message(i % 2 == 0 and arf or oob:format(i, i)), 'discard')
+  end
+  mta:close()
+  t.rows(milter:sql 'SELECT count(*) FROM suppression', { { 0 } })
+  t.rows(milter:sql 'SELECT count(*) FROM suppression_hit', { { 0 } })
+  t.eq(try(milter, 'ann@sender.test', 'bob2@dest.test'), 'discard')
+end)
+
+t.test('nobody at reception waits for an operator who holds the file', function()
+  local milter = t.milter { policy = policy(nil, { setup = '{}' }) }
+  entry('bob@dest.test', true)
+  t.run { 'mkfifo', t.dir() .. '/fifo' }
+  local shell = t.spawn { 'sh', '-c', "exec sqlite3 -bail -cmd '.timeout 10000' " .. t.context().queue .. ' < ' .. t.dir() .. '/fifo' }
+  local f = assert(io.open(t.dir() .. '/fifo', 'w'))
+  f:setvbuf 'no'
+  f:write "BEGIN IMMEDIATE; SELECT 'held';\n"
+  t.wait_for('the shell to hold the file', function() return shell:output():find 'held' end)
+  local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+  t.eq(mta:mail '<ann@sender.test>', 'continue')
+  for _ = 1, 200 do
+    t.match(mta:rcpt '<bob@dest.test>', REFUSED)
+  end
+  t.eq(mta:rcpt '<eve@dest.test>', 'continue')
+  mta:close()
+  t.ok(shell:running(), 'the shell still holds it')
+  f:close()
+  shell:wait(10000)
+end)
+
+t.test('setup says what is wrong with it, and where', function()
+  for setup, want in pairs {
+    ["{ ruels = {} }"] = 'policy.lua:3: .*unknown key "ruels".*did you mean "rules"',
+    ["{ rules = { { record = 'Bounce', keep = 'long' } } }"] = 'policy.lua:3: .*rules: rule 1: keep: .*"long"',
+    ["{ rules = { { record = 'Complaint' } } }"] = 'policy.lua:3: .*rules: rule 1: record: .*Complaint',
+    ["{ scope = 'all' }"] = 'policy.lua:3: .*scope: .*all',
+    ["{} suppression:setup {}"] = 'policy.lua:3: suppression:setup: it was called before',
+  } do
+    t.write('policy.lua', policy(nil, { setup = setup }))
+    local status, out = t.penstock 'check'
+    t.eq(status, 78, out)
+    t.match(out, want)
+  end
+end)
