@@ -211,6 +211,7 @@ static void add_oob(
 	for (size_t i = 0; i < dsn->count && i < b->links->count; i++) {
 		const struct report_link *link = &b->links->items[i];
 		struct smtp_reply reply;
+		const char *class;
 
 		if (!link->linked || dsn->recipients[i].action != REPORT_FAILED)
 			continue;
