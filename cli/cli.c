@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "cli/order.h"
 #include "cli/output.h"
 
 #define DEFAULT_POLICY PENSTOCK_SYSCONFDIR "/policy.lua"
@@ -30,6 +31,7 @@ static const struct cli_command *const commands[] = {
     &cmd_summary,
     &cmd_show,
     &cmd_logs,
+    &cmd_rebind,
     &cmd_check,
     &cmd_classify,
     &cmd_test,
@@ -70,6 +72,7 @@ enum option_id {
 	OPTION_SINCE,
 	OPTION_UNTIL,
 	OPTION_DIR,
+	OPTION_ORDER,
 };
 
 static const struct option_row {
@@ -123,6 +126,17 @@ static const struct option_row {
     {"until", "TIME", "the same, for the end", CLI_LOGS, OPTION_UNTIL, 'U'},
     {"dir", "DIR", "logs that are here, not where the policy says", CLI_LOGS,
 	OPTION_DIR, 'd'},
+
+    {"set", "NAME=VALUE", "metadata to set, or for the event", CLI_ORDER,
+	OPTION_ORDER, 'k'},
+    {"event", NULL, "run the policy's rebind_message", CLI_ORDER, OPTION_ORDER,
+	'e'},
+    {"flush", NULL, "due now, also where the queue stays", CLI_ORDER,
+	OPTION_ORDER, 'f'},
+    {"no-log", NULL, "no record AdminRebind", CLI_ORDER, OPTION_ORDER, 'L'},
+    {"dry-run", NULL, "only count what is selected", CLI_ORDER, OPTION_ORDER,
+	'N'},
+    {"reason", "TEXT", "why, for the records", CLI_ORDER, OPTION_ORDER, 'w'},
 
     {"policy", "FILE", "the policy", 0, OPTION_POLICY, 'p'},
     {"queue", "FILE", "the queue's file; before COMMAND", 0, OPTION_QUEUE_FILE,
@@ -383,6 +397,8 @@ static bool read_option(
 	case OPTION_DIR:
 		cli->logs.dir = value;
 		return true;
+	case OPTION_ORDER:
+		return order_option(cli, row->name, value);
 	case OPTION_HELP:
 	case OPTION_VERSION:
 		break;

@@ -35,6 +35,12 @@ struct cli {
 		/* as they were written; NULL: not given */
 		const char *types, *since, *until, *dir;
 	} logs;
+	struct {
+		bool dry_run, event, flush, no_log;
+		const char *reason;   /* NULL: none given */
+		const char *sets[32]; /* NAME=VALUE */
+		size_t set_count;
+	} order;
 	char **arguments; /* after the command; ends with NULL */
 	int argument_count;
 };
@@ -47,6 +53,7 @@ enum cli_takes {
 	CLI_VERBATIM = 8, /* what follows the command is not for us */
 	CLI_TEST = 16,
 	CLI_LOGS = 32,
+	CLI_ORDER = 64,
 };
 
 struct cli_command {
@@ -59,7 +66,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_check, cmd_classify, cmd_logs, cmd_params,
-    cmd_queue, cmd_reload, cmd_show, cmd_sql, cmd_status, cmd_summary, cmd_test;
+    cmd_queue, cmd_rebind, cmd_reload, cmd_show, cmd_sql, cmd_status,
+    cmd_summary, cmd_test;
 
 /* The whole program: returns its exit code. */
 int cli_run(int argc, char **argv, FILE *out, FILE *err);

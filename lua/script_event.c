@@ -54,6 +54,7 @@ static const struct kind {
     {"get_queue_config", .multi = true, .result = RESULT_CONFIG, .set = &queue_config_params, .nil = NIL_IS_NONE},
     {"init", .result = RESULT_NONE},
     {"pre_init", .multi = true, .result = RESULT_NONE},
+    {"rebind_message", .result = RESULT_NONE},
     {"requeue_message", .multi = true, .result = RESULT_NONE},
     {"should_enqueue_log_record", .multi = true, .result = RESULT_BOOL},
     {"shutdown_logging", .result = RESULT_NONE},

@@ -162,7 +162,8 @@ struct queue_message {
 
 struct queue_lease {
 	int64_t recipient_id;
-	int64_t queue_id; /* of the scheduled queue it was taken from */
+	int64_t queue_id;       /* of the scheduled queue it was taken from */
+	const char *queue_name; /* its name; only queue_lease_waiting() */
 	const struct queue_message *message;
 	struct envelope_recipient recipient;
 	int attempts, crashes;
@@ -185,6 +186,11 @@ struct queue_leases {
 bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
     const size_t *limits, size_t count, int64_t now, struct arena *arena,
     struct queue_leases *out, struct err *err) MUST_USE;
+/* Takes the recipients of these messages that wait, whenever they are due.
+ * What is held, or leased already, stays where it is. */
+bool queue_lease_waiting(struct queue_conn *conn, const char *const *ids,
+    size_t count, struct arena *arena, struct queue_leases *out,
+    struct err *err) MUST_USE;
 /* This router is alive: its leases hold until then (a row that status reads).
  */
 bool queue_extend(struct queue_conn *conn, int64_t until, struct err *err)

@@ -135,11 +135,36 @@ static void make_room(struct taking *t)
 	t->size *= 2;
 }
 
+static void add_row(struct taking *t, sqlite3_stmt *stmt)
+{
+	struct arena *arena = t->arena;
+	struct taken *taken;
+	struct queue_lease *lease;
+
+	make_room(t);
+	taken = &t->items[t->count];
+	lease = &taken->lease;
+	*taken = (struct taken){.position = t->count};
+	lease->recipient_id = sqlite3_column_int64(stmt, 0);
+	taken->message_id = sqlite3_column_int64(stmt, 1);
+	lease->due_at = sqlite3_column_int64(stmt, 2);
+	lease->attempts = sqlite3_column_int(stmt, 3);
+	lease->crashes = sqlite3_column_int(stmt, 4);
+	lease->expires = sqlite3_column_int64(stmt, 5);
+	lease->last_attempt_at = sqlite3_column_int64(stmt, 6);
+	lease->last_code = sqlite3_column_int(stmt, 11);
+	parse_address(queue_column_text(stmt, 7, arena), arena,
+	    &lease->recipient.address);
+	lease->recipient.notify = queue_column_text(stmt, 8, arena);
+	lease->recipient.orcpt = queue_column_text(stmt, 9, arena);
+	lease->ref = sqlite3_column_int64(stmt, 10);
+	t->count++;
+}
+
 static bool read_due(
     struct taking *t, int64_t queue, size_t limit, int64_t now, struct err *err)
 {
 	sqlite3_stmt *stmt = queue_stmt(t->conn, SQL_LEASE_DUE, err);
-	struct arena *arena = t->arena;
 	size_t from = t->count;
 	enum queue_step step;
 
@@ -151,8 +176,6 @@ static bool read_due(
 	    stmt, 3, (sqlite3_int64)limit + QUEUE_LEASE_EXTRA);
 	while ((step = queue_step(t->conn, stmt, err)) == STEP_ROW) {
 		int64_t message = sqlite3_column_int64(stmt, 1);
-		struct taken *taken;
-		struct queue_lease *lease;
 
 		/* The last message's recipients come along. */
 		if (t->count - from >= limit &&
@@ -160,24 +183,7 @@ static bool read_due(
 			(void)sqlite3_reset(stmt);
 			return true;
 		}
-		make_room(t);
-		taken = &t->items[t->count];
-		lease = &taken->lease;
-		*taken = (struct taken){.position = t->count};
-		lease->recipient_id = sqlite3_column_int64(stmt, 0);
-		taken->message_id = message;
-		lease->due_at = sqlite3_column_int64(stmt, 2);
-		lease->attempts = sqlite3_column_int(stmt, 3);
-		lease->crashes = sqlite3_column_int(stmt, 4);
-		lease->expires = sqlite3_column_int64(stmt, 5);
-		lease->last_attempt_at = sqlite3_column_int64(stmt, 6);
-		lease->last_code = sqlite3_column_int(stmt, 11);
-		parse_address(queue_column_text(stmt, 7, arena), arena,
-		    &lease->recipient.address);
-		lease->recipient.notify = queue_column_text(stmt, 8, arena);
-		lease->recipient.orcpt = queue_column_text(stmt, 9, arena);
-		lease->ref = sqlite3_column_int64(stmt, 10);
-		t->count++;
+		add_row(t, stmt);
 	}
 	return step == STEP_DONE;
 }
@@ -391,6 +397,48 @@ bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
 		return false;
 	if (!take_all(&t, queue_ids, limits, count, now, err) ||
 	    !queue_commit(conn, err)) {
+		queue_rollback(conn);
+		return false;
+	}
+	hand_out(&t, out);
+	return true;
+}
+
+static bool take_waiting(
+    struct taking *t, const char *const *ids, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		sqlite3_stmt *stmt =
+		    queue_stmt(t->conn, SQL_LEASE_WAITING, err);
+		size_t from = t->count;
+		enum queue_step step;
+
+		if (!stmt)
+			return false;
+		queue_bind_text(stmt, 1, ids[i]);
+		while ((step = queue_step(t->conn, stmt, err)) == STEP_ROW) {
+			add_row(t, stmt);
+			t->items[t->count - 1].lease.queue_id =
+			    @[ t->count - 1 ].lease.queue_name =
+				queue_column_text(stmt, 11, t->arena);
+		}
+		if (step == STEP_FAILED || !take(t, from, err))
+			return false;
+	}
+	return read_messages(t, err);
+}
+
+bool queue_lease_waiting(struct queue_conn *conn, const char *const *ids,
+    size_t count, struct arena *arena, struct queue_leases *out,
+    struct err *err)
+{
+	struct taking t = {.conn = conn, .arena = arena, .size = count + 16};
+
+	*out = (struct queue_leases){0};
+	t.items = ARENA_ARRAY(arena, struct taken, t.size);
+	if (!queue_begin(conn, QUEUE_LATER, err))
+		return false;
+	if (!take_waiting(&t, ids, count, err) || !queue_commit(conn, err)) {
 		queue_rollback(conn);
 		return false;
 	}

@@ -28,17 +28,24 @@ static const struct {
     [QUEUE_Q_DUE] = {SQL_ASK_DUE, false, false},
     [QUEUE_Q_STATUS] = {SQL_ASK_STATUS, false, false},
     [QUEUE_Q_SUPPRESSION] = {SQL_ASK_SUPPRESSION, false, false},
+    [QUEUE_Q_WAITING] = {SQL_ASK_WAITING, true, false},
 };
 
-/* Bound as ?1..?10; the part that asks for it. */
+/* Bound as ?1..?11; the part that asks for it. */
 struct condition {
 	enum sql_statement part;
 	const char *text;
 	int64_t number;
 	bool wanted;
 };
-enum { CONDITION_ID, CONDITION_DOMAIN, CONDITION_OLDER = 8, CONDITION_LIMIT };
-#define CONDITIONS 10
+enum {
+	CONDITION_ID,
+	CONDITION_DOMAIN,
+	CONDITION_OLDER = 8,
+	CONDITION_LIMIT,
+	CONDITION_AFTER
+};
+#define CONDITIONS 11
 
 static void conditions_of(const struct queue_selector *s,
     enum queue_question question, const char *id,
@@ -65,6 +72,7 @@ static void conditions_of(const struct queue_selector *s,
 	    {SQL_WHERE_OLDER, NULL, s->older_than, s->older_than > 0 && all},
 	    {SQL_LIMIT, NULL, s->limit,
 		s->limit > 0 && question != QUEUE_Q_STATUS},
+	    {SQL_WHERE_AFTER, s->after, 0, s->after && all},
 	};
 
 	memcpy(out, conditions, sizeof conditions);
@@ -81,7 +89,11 @@ static sqlite3_stmt *prepare(struct queue_conn *conn,
 	for (size_t i = 0; i < CONDITION_LIMIT; i++)
 		if (conditions[i].wanted)
 			buf_addstr(&text, sql_texts[conditions[i].part].text);
-	if (questions[question].has_recipients)
+	if (conditions[CONDITION_AFTER].wanted)
+		buf_addstr(&text, sql_texts[SQL_WHERE_AFTER].text);
+	if (question == QUEUE_Q_WAITING)
+		buf_addstr(&text, sql_texts[SQL_ORDER_WAITING].text);
+	else if (questions[question].has_recipients)
 		buf_addstr(&text, sql_texts[SQL_ORDER_QUEUE].text);
 	if (question == QUEUE_Q_SUPPRESSION)
 		buf_addstr(&text, sql_texts[SQL_ORDER_SUPPRESSION].text);

@@ -21,6 +21,9 @@ enum queue_question {
 	QUEUE_Q_STATUS,     /* one row of totals, O(log n) each */
 	/* v_suppression, what is active; `recipient` is a key */
 	QUEUE_Q_SUPPRESSION,
+	/* ids of the messages with recipients that wait, ascending: orders go
+	 * through them in steps, `after` and `limit` */
+	QUEUE_Q_WAITING,
 };
 
 /* Conditions are combined with and; NULL or 0: not asked. */
@@ -30,6 +33,7 @@ struct queue_selector {
 	const char *state;  /* "queued", "leased", "held" */
 	int64_t older_than; /* seconds */
 	int64_t limit;      /* 0: none */
+	const char *after;  /* messages with a greater id */
 };
 
 typedef bool queue_row_fn(

@@ -133,6 +133,41 @@ static bool forget_oldest(struct intake *in, enum sq_state state)
 	return false;
 }
 
+static struct scheduled_queue *add_queue(
+    struct intake *in, const struct queue_due *row)
+{
+	struct scheduled_queue *sq =
+	    scheduled_queue_new(in->r, row->queue_id, row->name);
+	char key[24];
+
+	in->state_count[SQ_IDLE]++;
+	list_add_tail(&in->by_state[SQ_IDLE], &sq->link);
+	(void)map_put(in->queues, key_of(key, row->queue_id), sq);
+	return sq;
+}
+
+static struct scheduled_queue *find(
+    struct intake *in, const struct queue_due *row)
+{
+	char key[24];
+	struct scheduled_queue *sq =
+	    map_get(in->queues, key_of(key, row->queue_id));
+
+	/* The id of a queue that was empty may come back under another name. */
+	if (sq && !str_eq(sq->name, row->name)) {
+		if (!scheduled_queue_can_go(sq))
+			return NULL;
+		forget(in, sq);
+		sq = NULL;
+	}
+	if (sq)
+		return sq;
+	if (map_count(in->queues) >= QUEUES_MOST &&
+	    !forget_oldest(in, SQ_IDLE) && !forget_oldest(in, SQ_BLOCKED))
+		return NULL;
+	return add_queue(in, row);
+}
+
 /* ---- leasing ---- */
 
 static void after_lease(struct intake *in, const struct lease_turn *turn)
@@ -149,6 +184,25 @@ static void after_lease(struct intake *in, const struct lease_turn *turn)
 		scheduled_queue_prepare(sq);
 	else
 		intake_set_state(in, sq, SQ_IDLE);
+}
+
+struct ready_message *intake_take(
+    struct intake *in, const struct queue_lease *leases, size_t count)
+{
+	const struct queue_due row = {
+	    .queue_id = leases[0].queue_id, .name = leases[0].queue_name};
+	struct scheduled_queue *sq = find(in, &row);
+	char key[24];
+
+	/* It is leased already, so it must be counted somewhere. */
+	if (!sq)
+		sq = map_get(in->queues, key_of(key, row.queue_id));
+	if (!sq)
+		sq = add_queue(in, &row);
+	in->leased += count;
+	sq->leased += count;
+	sq->leased_messages++;
+	return ready_message_new(leases, count, sq, &in->r->inline_bytes);
 }
 
 static void take_message(struct intake *in, struct ready_message *rm)
@@ -278,6 +332,8 @@ void intake_settled(struct intake *in, struct ready_message *rm)
 	sq->leased_messages--;
 	if (in->r->suspect == rm)
 		in->r->suspect = NULL;
+	if (rm->settled)
+		rm->settled(rm->settled_ctx);
 	ready_message_free(rm, &in->r->inline_bytes);
 	if (in->state_count[SQ_RUNNABLE] > 0)
 		loop_defer(in->r->loop, &in->pump);
@@ -291,32 +347,6 @@ static bool list_due(struct queue_job *base, struct queue_conn *conn)
 
 	return queue_due_list(conn, job->now, PAGE, &job->cursor, job->arena,
 	    &job->rows, &job->count, &base->err);
-}
-
-static struct scheduled_queue *find(
-    struct intake *in, const struct queue_due *row)
-{
-	char key[24];
-	struct scheduled_queue *sq =
-	    map_get(in->queues, key_of(key, row->queue_id));
-
-	/* The id of a queue that was empty may come back under another name. */
-	if (sq && !str_eq(sq->name, row->name)) {
-		if (!scheduled_queue_can_go(sq))
-			return NULL;
-		forget(in, sq);
-		sq = NULL;
-	}
-	if (sq)
-		return sq;
-	if (map_count(in->queues) >= QUEUES_MOST &&
-	    !forget_oldest(in, SQ_IDLE) && !forget_oldest(in, SQ_BLOCKED))
-		return NULL;
-	sq = scheduled_queue_new(in->r, row->queue_id, row->name);
-	in->state_count[SQ_IDLE]++;
-	list_add_tail(&in->by_state[SQ_IDLE], &sq->link);
-	(void)map_put(in->queues, key, sq);
-	return sq;
 }
 
 static void take_row(struct intake *in, const struct queue_due *row)

@@ -17,6 +17,7 @@
 #include "router/scheduled_queue.h"
 
 struct intake;
+struct queue_lease;
 struct ready_message;
 struct router;
 
@@ -39,6 +40,11 @@ void intake_unblock(struct intake *in, struct scheduled_queue *sq);
 void intake_unblock_maildirs(struct intake *in);
 /* One recipient's row is settled (or gone); the last one frees rm. */
 void intake_settled(struct intake *in, struct ready_message *rm);
+
+/* What was leased otherwise (queue_lease_waiting), recipients of one message
+ * from one queue: they count from now on. */
+struct ready_message *intake_take(
+    struct intake *in, const struct queue_lease *leases, size_t count) MUST_USE;
 
 size_t intake_leased(const struct intake *in); /* recipients */
 /* Leases that the writer thread is at. */

@@ -20,7 +20,7 @@
 #include "policy/retry.h"
 #include "policy/schedule.h"
 #include "router/bounce_hit.h"
-#include "router/outcome_batch.h"
+#include "router/outcome_private.h"
 #include "router/outcome_record.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
@@ -28,22 +28,6 @@
 
 #define BATCH_MOST 256
 #define LINGER_MS 4
-
-struct outcomes {
-	struct router *r;
-	struct outcome_batch *open; /* NULL: none */
-	struct loop_timer *linger;
-	size_t unsettled;         /* in open and in batches under way */
-	struct buf line, headers; /* kept, to spare allocations */
-	struct {
-		const struct delivery_recipient **items;
-		size_t count, size;
-	} members; /* of a group */
-	struct {
-		size_t *items;
-		size_t count, size;
-	} groups;
-};
 
 enum outcome_kind outcome_classify(const struct smtp_reply *reply)
 {
@@ -112,7 +96,7 @@ static void on_linger(void *ctx)
 	outcomes_flush(ctx);
 }
 
-static struct outcome_batch *open_batch(struct outcomes *o)
+struct outcome_batch *outcomes_batch(struct outcomes *o)
 {
 	if (!o->open) {
 		o->open = outcome_batch_new(o->r, batch_done, o);
@@ -121,7 +105,7 @@ static struct outcome_batch *open_batch(struct outcomes *o)
 	return o->open;
 }
 
-static void count_unsettled(struct outcomes *o, size_t more)
+void outcomes_count(struct outcomes *o, size_t more)
 {
 	o->unsettled += more;
 	if (o->unsettled >= ROUTER_UNSETTLED_MOST)
@@ -135,8 +119,8 @@ static void add(struct outcomes *o, struct ready_message *rm,
     const struct ready_recipient *info, const struct queue_verdict *verdict)
 {
 	outcome_batch_add(
-	    open_batch(o), rm, (size_t)(info - rm->info), verdict);
-	count_unsettled(o, 1);
+	    outcomes_batch(o), rm, (size_t)(info - rm->info), verdict);
+	outcomes_count(o, 1);
 }
 
 /* ---- retries ---- */
@@ -161,7 +145,7 @@ static double chance_of(
 static const struct schedule *schedule_of(
     struct outcomes *o, const struct ready_message *rm)
 {
-	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct arena *arena = outcome_batch_arena(outcomes_batch(o));
 	struct schedule *schedule;
 	struct value table;
 	struct err err = {0};
@@ -224,7 +208,7 @@ static void say(struct outcomes *o, const struct ready_message *rm,
 	buf_reset(&o->line);
 	syslog_line_outcome(&o->line, rm->m.id, address, relay,
 	    clock_unix_ms() - rm->m.created_ms, status, reply);
-	outcome_batch_line(open_batch(o), &o->line);
+	outcome_batch_line(outcomes_batch(o), &o->line);
 }
 
 /* "host[ip]:port", NULL when nobody was spoken to. */
@@ -257,7 +241,7 @@ static void expire(struct outcomes *o, struct ready_message *rm,
     const struct delivery_recipient *recipient, int attempts,
     const struct attempt *attempt, struct queue_verdict *verdict)
 {
-	struct arena *arena = outcome_batch_arena(open_batch(o));
+	struct arena *arena = outcome_batch_arena(outcomes_batch(o));
 	struct smtp_reply *reply = ARENA_NEW(arena, struct smtp_reply);
 	const char *address = recipient->who.address.email;
 	const struct delivery_recipient *const alone = recipient;
@@ -266,7 +250,7 @@ static void expire(struct outcomes *o, struct ready_message *rm,
 	    "message expired: its next attempt would be past its lifetime; "
 	    "last reply: %d %.300s",
 	    recipient->reply.code, recipient->reply.text);
-	outcome_record(open_batch(o), o->r, &o->headers, LOG_EXPIRATION, rm,
+	outcome_record(outcomes_batch(o), o->r, &o->headers, LOG_EXPIRATION, rm,
 	    &alone, 1, reply, attempts,
 	    &(struct attempt){.site = attempt->site,
 		.pool = attempt->pool,
@@ -297,7 +281,7 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 {
 	struct ready_recipient *info = info_of(rm, recipient);
 	enum outcome_kind kind = kind_of(&recipient->reply, attempt);
-	struct outcome_batch *batch = open_batch(o);
+	struct outcome_batch *batch = outcomes_batch(o);
 	int64_t now = clock_unix();
 	struct queue_verdict verdict = {
 	    .due_at = info->due_at,
@@ -397,7 +381,7 @@ void outcome_report_finally(struct outcomes *o, struct ready_message *rm,
 	for (size_t i = 0; i < count; i++) {
 		if (!take_group(o, recipients, count, i))
 			continue;
-		outcome_record(open_batch(o), o->r, &o->headers,
+		outcome_record(outcomes_batch(o), o->r, &o->headers,
 		    texts[kind_of(&recipients[i].reply, attempt)].type, rm,
 		    o->members.items, o->members.count, &recipients[i].reply,
 		    info_of(rm, &recipients[i])->attempts, attempt);
@@ -492,89 +476,6 @@ void outcome_return_waiting(struct outcomes *o, struct ready_message *rm)
 void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
 {
 	settle_waiting(o, rm, VERDICT_DELIVERED);
-}
-
-/* All of rm's recipients, as `move` says; takes move's message. */
-static void move_all(struct outcomes *o, struct ready_message *rm,
-    const struct queue_move *move, struct message *m)
-{
-	struct outcome_batch *batch = open_batch(o);
-	bool goes = str_eq(move->queue, "null") || m->recipients.count == 0;
-	size_t count = rm->count;
-
-	outcome_batch_line(batch, &o->line);
-	outcome_batch_keep_take(batch, m);
-	/* All verdicts of a message in one batch: its row is written once. */
-	rm->next = count;
-	for (size_t i = 0; i < count; i++)
-		outcome_batch_add(batch, rm, i,
-		    &(struct queue_verdict){
-			.kind = goes ? VERDICT_DELIVERED : VERDICT_MOVED,
-			.at = clock_unix(),
-			.move = move});
-	count_unsettled(o, count);
-}
-
-void outcome_move_take(struct outcomes *o, struct ready_message *rm,
-    struct message *m, const char *queue)
-{
-	struct arena *arena = outcome_batch_arena(open_batch(o));
-	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
-	int64_t now = clock_unix();
-	struct smtp_reply reply = smtp_reply_make(
-	    arena, 250, NULL, "rebound from %s to %s", rm->sq->name, queue);
-
-	*move = (struct queue_move){.message_id = rm->m.message_id,
-	    .message = m,
-	    .queue = arena_strdup(arena, queue),
-	    .due_at = m->due_at > now ? m->due_at : now};
-	outcome_record_move(
-	    open_batch(o), LOG_DEFERRED_INJECTION_REBIND, &reply, rm, m, queue);
-	buf_reset(&o->line);
-	buf_addf(&o->line, "%s: rebound from %s to %s", rm->m.id, rm->sq->name,
-	    queue);
-	move_all(o, rm, move, m);
-}
-
-void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
-    struct message *m, const char *queue, const char *why)
-{
-	struct arena *arena = outcome_batch_arena(open_batch(o));
-	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
-	int64_t now = clock_unix();
-	struct smtp_reply reply;
-	char text[40];
-
-	*move = (struct queue_move){.message_id = rm->m.message_id,
-	    .message = m,
-	    .queue = arena_strdup(arena, queue),
-	    .due_at = m->due_at > now ? m->due_at : now,
-	    .attempts = rm->info[0].attempts};
-	reply = smtp_reply_make(arena, 400, NULL, "%s: due at %s", why,
-	    clock_rfc3339(text, move->due_at * 1000));
-	outcome_record_move(open_batch(o), LOG_DELAYED, &reply, rm, m, queue);
-	buf_reset(&o->line);
-	buf_addf(&o->line, "%s: delayed: queue=%s due=%s by %s", rm->m.id,
-	    queue, text, why);
-	move_all(o, rm, move, m);
-}
-
-void outcome_rewrite_take(struct outcomes *o, struct ready_message *rm,
-    struct message *m, const char *queue)
-{
-	struct arena *arena = outcome_batch_arena(open_batch(o));
-	struct queue_move *move = ARENA_NEW(arena, struct queue_move);
-	int64_t now = clock_unix();
-
-	*move = (struct queue_move){.message_id = rm->m.message_id,
-	    .message = m,
-	    .queue = arena_strdup(arena, queue),
-	    .due_at = m->due_at > now ? m->due_at : now,
-	    .attempts = m->attempts};
-	buf_reset(&o->line);
-	buf_addf(
-	    &o->line, "%s: changed by the policy: queue=%s", rm->m.id, queue);
-	move_all(o, rm, move, m);
 }
 
 void outcome_settle_early(

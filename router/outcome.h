@@ -79,6 +79,11 @@ void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
  */
 void outcome_rewrite_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue);
+/* An operator's order sends it to another queue, due now, its attempts as they
+ * are, with a record AdminRebind if `record`; into `null` it goes altogether.
+ */
+void outcome_rebind_take(struct outcomes *o, struct ready_message *rm,
+    struct message *m, const char *queue, const char *reason, bool record);
 /* The planted bug outcome.delete-before-reply. */
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job);

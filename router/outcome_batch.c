@@ -41,6 +41,7 @@ struct outcome_batch {
 	} kept;
 	const char *last_text;
 	size_t gone;
+	bool durable;
 	bool row_first; /* the planted bug outcome.record-after-row */
 	void (*done)(struct outcome_batch *batch, void *ctx);
 	void *ctx;
@@ -59,7 +60,7 @@ static bool settle(struct queue_job *job, struct queue_conn *conn)
 	if (b->verdicts.count == 0 && inject_count == 0)
 		return true;
 	return queue_settle(conn, b->verdicts.items, b->verdicts.count, inject,
-	    inject_count, false, &b->gone, &job->err);
+	    inject_count, b->durable, &b->gone, &job->err);
 }
 
 static void finish(struct outcome_batch *b)
@@ -184,6 +185,11 @@ void outcome_batch_add(struct outcome_batch *b, struct ready_message *rm,
 	v->queue = rm->sq->name;
 	v->ref = rm->info[n].ref;
 	*ARRAY_ADD(&b->messages) = rm;
+}
+
+void outcome_batch_order(struct outcome_batch *b)
+{
+	b->durable = true;
 }
 
 void outcome_batch_keep_take(struct outcome_batch *b, struct message *m)

@@ -31,6 +31,8 @@ void outcome_batch_add(struct outcome_batch *batch, struct ready_message *rm,
 /* Released with the batch. */
 void outcome_batch_keep_take(struct outcome_batch *batch, struct message *m);
 /* A copy that lives as long as the batch; the last text is remembered. */
+/* An operator waits for it: synced when it is settled. */
+void outcome_batch_order(struct outcome_batch *batch);
 const char *outcome_batch_text(struct outcome_batch *batch, const char *text);
 /* A line for the operator.  They are said together, because waking the thread
  * that writes them costs more than writing them. */

@@ -96,7 +96,9 @@ void outcome_record_move(struct outcome_batch *batch, enum log_type type,
 	    .response = *reply,
 	    .event_ms = clock_unix_ms(),
 	    .created_ms = rm->m.created_ms,
-	    .num_attempts = type == LOG_DELAYED ? rm->info[0].attempts : 0,
+	    .num_attempts = type == LOG_DEFERRED_INJECTION_REBIND
+				? 0
+				: rm->info[0].attempts,
 	    .reception_protocol = rm->m.reception_protocol,
 	    .meta = m->meta,
 	};

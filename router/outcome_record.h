@@ -19,8 +19,8 @@ void outcome_record(struct outcome_batch *batch, struct router *r,
     struct buf *headers, enum log_type type, struct ready_message *rm,
     const struct delivery_recipient *const *recipients, size_t count,
     const struct smtp_reply *reply, int attempts, const struct attempt *a);
-/* rm goes on as `m` in `queue`: nobody was spoken to.  Only LOG_DELAYED keeps
- * the number of attempts. */
+/* rm goes on as `m` in `queue`: nobody was spoken to.  Only
+ * LOG_DEFERRED_INJECTION_REBIND begins to count attempts anew. */
 void outcome_record_move(struct outcome_batch *batch, enum log_type type,
     const struct smtp_reply *reply, const struct ready_message *rm,
     const struct message *m, const char *queue);

@@ -52,6 +52,9 @@ struct ready_message {
 	struct delivery_recipient *again;
 	size_t again_count;
 	int64_t inline_bytes;
+	/* When the last of its recipients is settled; NULL: nobody waits. */
+	void (*settled)(void *ctx);
+	void *settled_ctx;
 	struct {
 		struct message **items; /* that verdicts point to */
 		size_t count, size;

@@ -30,6 +30,7 @@
 #include "router/queue_thread.h"
 #include "router/ready_means.h"
 #include "router/ready_queues.h"
+#include "router/rebinding.h"
 #include "router/record_memory.h"
 #include "router/source_health.h"
 #include "router/sts_memory.h"
@@ -67,6 +68,7 @@ static bool is_quiet(const struct router *r)
 	       maildirs_busy(r->maildirs) == 0 &&
 	       injections_busy(r->injections) == 0 &&
 	       admissions_busy(r->admissions) == 0 &&
+	       rebindings_busy(r->rebindings) == 0 &&
 	       enumerations_busy(r->enumerations) == 0 &&
 	       intake_leasing(r->intake) == 0;
 }
@@ -262,6 +264,7 @@ bool router_start(struct router *r, struct err *err)
 	r->maildirs = maildirs_new(r);
 	r->loader = message_loader_new(r);
 	r->admissions = admissions_new(r);
+	r->rebindings = rebindings_new(r);
 	r->injections = injections_new(r);
 	loop_watch(r->loop, doorbell, on_doorbell, r);
 	r->second = loop_timer_new(r->loop, on_second, r);
@@ -276,6 +279,7 @@ void router_end(struct router *r)
 	maildirs_free(r->maildirs);
 	message_loader_free(r->loader);
 	admissions_free(r->admissions);
+	rebindings_free(r->rebindings);
 	enumerations_free(r->enumerations);
 	injections_free(r->injections);
 	intake_free(r->intake);

@@ -35,6 +35,7 @@ struct queue;
 struct queue_threads;
 struct ready_message;
 struct ready_queues;
+struct rebindings;
 struct reloader;
 struct resolver;
 struct script_policy;
@@ -137,6 +138,7 @@ struct router {
 	struct message_loader *loader;
 	struct admissions *admissions;
 	struct enumerations *enumerations;
+	struct rebindings *rebindings;
 	/* The message over which two routers died, and that is tried now. */
 	const struct ready_message *suspect;
 	size_t lua_connections;    /* open now */

@@ -23,6 +23,7 @@
 #include "router/ready_queues.h"
 #include "router/reload.h"
 #include "router/router.h"
+#include "router/steering.h"
 
 #define WAIT_MS 4500
 
@@ -134,7 +135,8 @@ static void run_question(struct loop_item *item)
 		router_stop(q->r, "told to by the control socket", EX_OK);
 	} else {
 		say_ok(&q->reply, false,
-		    "unknown command; there are status, reload, tick, stop");
+		    "unknown command; there are status, reload, rebind, tick, "
+		    "stop");
 	}
 	answer(q);
 }
@@ -142,8 +144,11 @@ static void run_question(struct loop_item *item)
 static void serve(const char *request, struct buf *reply, void *ctx)
 {
 	struct router *r = ctx;
-	struct question *q = xcalloc(1, sizeof *q);
+	struct question *q;
 
+	if (steering_serve(r, request, reply))
+		return;
+	q = xcalloc(1, sizeof *q);
 	q->item.run = run_question;
 	q->r = r;
 	q->request = xstrdup(request);

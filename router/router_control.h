@@ -3,6 +3,7 @@
  *
  *	status	what it does, as one JSON object
  *	reload	a new generation of the policy
+ *	rebind	what waits goes elsewhere (steering.h)
  *	tick	look at clock and queue now (tests move the clock)
  *	stop	as SIGTERM
  */

@@ -86,6 +86,15 @@ SELECT id, message, due_at, attempts, crashes, expires, last_attempt_at,
   FROM recipient
  WHERE queue = ?1 AND state = 0 AND due_at <= ?2
  ORDER BY due_at, id LIMIT ?3;
+-- name: lease_waiting
+-- Those of one message that wait, whenever they are due.
+SELECT r.id, r.message, r.due_at, r.attempts, r.crashes, r.expires,
+       r.last_attempt_at, r.address, r.notify, r.orcpt, r.ref,
+       r.last_code, r.queue, q.name
+  FROM message AS m JOIN recipient AS r ON r.message = m.id
+       JOIN queue AS q ON q.id = r.queue
+ WHERE m.uuid = ?1 AND r.state = 0
+ ORDER BY r.id;
 -- name: lease_take
 UPDATE recipient SET state = 1 WHERE id = ?1;
 -- name: lease_message
@@ -382,6 +391,9 @@ DELETE FROM suppression_hit
 -- name: ask_list
 -- operator
 SELECT * FROM v_queue WHERE TRUE
+-- name: ask_waiting
+-- operator
+SELECT DISTINCT id FROM v_queue WHERE state = 'queued'
 -- name: ask_summary
 -- operator
 SELECT * FROM v_by_domain WHERE TRUE
@@ -468,6 +480,12 @@ SELECT * FROM v_suppression WHERE active
 -- name: where_older
 -- part
  AND created_ms <= (unixepoch() - ?9) * 1000
+-- name: where_after
+-- part
+ AND id > ?11
+-- name: order_waiting
+-- part
+ ORDER BY id
 -- name: order_queue
 -- part
  ORDER BY created_ms, recipient_id
