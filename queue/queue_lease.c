@@ -419,8 +419,9 @@ static bool take_waiting(
 		while ((step = queue_step(t->conn, stmt, err)) == STEP_ROW) {
 			add_row(t, stmt);
 			t->items[t->count - 1].lease.queue_id =
-			    @[ t->count - 1 ].lease.queue_name =
-				queue_column_text(stmt, 11, t->arena);
+			    sqlite3_column_int64(stmt, 12);
+			t->items[t->count - 1].lease.queue_name =
+			    queue_column_text(stmt, 13, t->arena);
 		}
 		if (step == STEP_FAILED || !take(t, from, err))
 			return false;
