@@ -29,6 +29,7 @@
 static const struct cli_command *const commands[] = {
     &cmd_queue,
     &cmd_summary,
+    &cmd_trace,
     &cmd_show,
     &cmd_logs,
     &cmd_rebind,

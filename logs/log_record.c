@@ -44,7 +44,8 @@ enum kind {
 	AS_TIME,    /* RFC 3339, of the same */
 	AS_SOURCE,
 	AS_SUBJECT,
-	AS_VALUE, /* NULL: null */
+	AS_VALUE,        /* NULL: null */
+	AS_VALUE_IF_SET, /* NULL: absent */
 	AS_META,
 	AS_HEADERS,
 	AS_NODEID,
@@ -67,6 +68,7 @@ static const char *const kind_names[] = {
     [AS_SOURCE] = "object or null",
     [AS_SUBJECT] = "array of text, absent when unknown",
     [AS_VALUE] = "object or null",
+    [AS_VALUE_IF_SET] = "boolean, object or array, absent elsewhere",
     [AS_META] = "object",
     [AS_HEADERS] = "object",
     [AS_NODEID] = "text",
@@ -137,6 +139,15 @@ static const struct field {
 	"The group of destinations that the site belongs to."),
     FIELD(session_id, AS_TEXT_IF_SET,
 	"The connection: the same for all that happened on it."),
+    FIELD(linked, AS_VALUE_IF_SET,
+	"Of OOB and Feedback: true when message and recipient that the report "
+	"is about are known here, or our signature in the trace header vouches "
+	"for them. Anybody can send a report: trust no other."),
+    FIELD(linked_to, AS_VALUE_IF_SET,
+	"Where linked is true: id, recipient and queue of that message, "
+	"campaign, tenant, the last outcome and site that are known of it, and "
+	"by: signed, id, message_id or envelope_id. An array where a feedback "
+	"report is about several recipients."),
 };
 
 /* Whose response is worth a class. */
@@ -325,6 +336,8 @@ static void add_seconds(struct buf *out, int64_t ms)
 
 static bool field_absent(const struct field *f, const void *at)
 {
+	if (f->kind == AS_VALUE_IF_SET)
+		return !*(const struct value *const *)at;
 	return (f->kind == AS_TEXT_IF_SET || f->kind == AS_SUBJECT) &&
 	       !*(const char *const *)at;
 }
@@ -389,8 +402,10 @@ void log_record_json(const struct log_record *r, const char *nodeid,
 			add_subject(out, r->tls_peer_subject_name);
 			break;
 		case AS_VALUE:
+		case AS_VALUE_IF_SET:
 			if (*(const struct value *const *)at)
-				json_write(out, r->feedback_report);
+				json_write(
+				    out, *(const struct value *const *)at);
 			else
 				ADD_LITERAL(out, "null");
 			break;

@@ -63,6 +63,9 @@ struct log_record {
 	const char *header_block;
 	size_t header_len;
 	const struct value *feedback_report;
+	/* Of OOB and Feedback: which message of ours it is about; NULL: absent
+	 */
+	const struct value *linked, *linked_to;
 };
 
 struct string_list_view {

@@ -112,16 +112,20 @@ struct value report_original_text(
 	return report_lines(arena, part->body, part->body_len);
 }
 
+const char *report_original_header(
+    const struct report *report, struct arena *arena, size_t *len)
+{
+	const struct mime_part *part = report_original(report);
+
+	/* Encoding an original is against RFC 2046, and done. */
+	return part ? mime_text(part, TRACE_MOST, arena, len) : NULL;
+}
+
 const struct value *report_trace(
     const struct report *report, struct arena *arena)
 {
-	const struct mime_part *part = report_original(report);
 	size_t len;
-	char *text;
+	const char *text = report_original_header(report, arena, &len);
 
-	if (!part)
-		return NULL;
-	/* Encoding an original is against RFC 2046, and done. */
-	text = mime_text(part, TRACE_MOST, arena, &len);
-	return trace_decode(text, len, arena);
+	return text ? trace_decode(text, len, arena) : NULL;
 }

@@ -50,6 +50,9 @@ const struct mime_part *report_original(const struct report *report);
 /* Its body with LF line ends, nil when there is none. */
 struct value report_original_text(
     const struct report *report, struct arena *arena);
+/* The beginning of the original, headers first, decoded; NULL: none. */
+const char *report_original_header(
+    const struct report *report, struct arena *arena, size_t *len);
 /* What our trace header in the original says; NULL: none. */
 const struct value *report_trace(
     const struct report *report, struct arena *arena);

@@ -7,12 +7,16 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/xalloc.h"
 #include "mail/header.h"
 
 #define PRODUCT "Penstock"
 #define FOLD_AT 75
 #define MARKER "_@_"
 #define MARKER_VALUE "\\_/"
+#define SIGNED "penstock"
+#define ID_DIGITS (MESSAGE_ID_SIZE - 1)
+#define RECIPIENTS_MOST 10000
 #define HELO_MOST 255
 /* Larger ones are not ours. */
 #define SUPPLEMENTAL_MOST ((size_t)256 * 1024)
@@ -85,7 +89,43 @@ static void add_recipient(
 static bool is_ours(const char *name)
 {
 	return str_eq(name, MARKER) || str_eq(name, "recipient") ||
-	       str_eq(name, "id");
+	       str_eq(name, "id") || str_eq(name, SIGNED);
+}
+
+/* Signs for those recipients that the header names.  That of a message with
+ * several names none as a rule, because each reads the others' (D33): it proves
+ * the message only. */
+static void add_signed(
+    struct json_object *o, const struct message *m, bool include_recipients)
+{
+	size_t count = m->recipients.count;
+	const char **recipients = xcalloc(count + 1, sizeof *recipients);
+	char key[TRACE_KEY_NAME_SIZE], mac[TRACE_MAC_SIZE];
+	struct trace_signed what = {.id = m->id, .at = clock_unix()};
+	struct buf queue = BUF_INIT, text = BUF_INIT;
+	struct json_object in;
+
+	for (size_t i = 0; i < count; i++)
+		recipients[i] = m->recipients.items[i].address.email;
+	what.recipients = recipients;
+	what.count = count == 1 || include_recipients ? count : 0;
+	if (!message_queue_name(m, &queue, NULL))
+		buf_reset(&queue);
+	what.queue = buf_str(&queue);
+	if (trace_sign(&what, key, mac)) {
+		json_open(&in, &text);
+		json_add_string(&in, "id", what.id);
+		json_add_string(&in, "queue", what.queue);
+		json_add_int(&in, "time", what.at);
+		json_add_string(&in, "key", key);
+		json_add_string(&in, "mac", mac);
+		json_close(&in);
+		json_key(o, SIGNED);
+		buf_add(o->buf, text.data, text.len);
+	}
+	buf_release(&queue);
+	buf_release(&text);
+	free(recipients);
 }
 
 static void fold(struct buf *out, const struct buf *text, size_t column)
@@ -120,6 +160,7 @@ void trace_prepend_supplemental(struct message *m, const char *header_name,
 		if (v && !is_ours(include_meta_names[i]))
 			json_add_value(&o, include_meta_names[i], v);
 	}
+	add_signed(&o, m, include_recipients);
 	json_close(&o);
 	base64_encode(&text, json.data, json.len);
 	fold(&folded, &text, strlen(header_name) + 2);
@@ -129,16 +170,18 @@ void trace_prepend_supplemental(struct message *m, const char *header_name,
 	buf_release(&folded);
 }
 
-/* The object without its marker, or NULL when it is none of ours. */
+/* All of the object, or NULL when it is none of ours. */
 static const struct value *decode(
     const struct header_field *f, struct arena *arena)
 {
 	struct buf json = BUF_INIT;
 	struct value *v = ARENA_NEW(arena, struct value);
 	const struct value *marker;
-	size_t kept = 0;
 	bool ok;
 
+	if (f->name_len < 3 || !str_ncase_eq(f->name, "X-", 2) ||
+	    f->value_len > SUPPLEMENTAL_MOST)
+		return NULL;
 	ok = base64_decode(&json, f->value, f->value_len) && json.len &&
 	     *json.data == '{' &&
 	     json_parse(json.data, json.len, arena, v, NULL);
@@ -149,11 +192,23 @@ static const struct value *decode(
 	if (!marker || marker->type != VALUE_STRING ||
 	    !str_eq(marker->s, MARKER_VALUE))
 		return NULL;
-	for (size_t i = 0; i < v->count; i++)
-		if (!str_eq(v->entries[i].key, MARKER))
-			v->entries[kept++] = v->entries[i];
-	v->count = kept;
 	return v;
+}
+
+/* What the policy and its consumers see. */
+static const struct value *without_ours(
+    const struct value *v, struct arena *arena)
+{
+	struct value *out = ARENA_NEW(arena, struct value);
+	size_t kept = 0;
+
+	*out = *v;
+	for (size_t i = 0; i < v->count; i++)
+		if (!str_eq(v->entries[i].key, MARKER) &&
+		    !str_eq(v->entries[i].key, SIGNED))
+			out->entries[kept++] = v->entries[i];
+	out->count = kept;
+	return out;
 }
 
 const struct value *trace_decode(
@@ -163,14 +218,97 @@ const struct value *trace_decode(
 	size_t pos = 0;
 
 	while (header_next(headers, len, &pos, &f)) {
-		const struct value *v;
+		const struct value *v = decode(&f, arena);
 
-		if (f.name_len < 3 || !str_ncase_eq(f.name, "X-", 2) ||
-		    f.value_len > SUPPLEMENTAL_MOST)
-			continue;
-		v = decode(&f, arena);
 		if (v)
-			return v;
+			return without_ours(v, arena);
 	}
 	return NULL;
+}
+
+/* ---- what it claims ---- */
+
+/* NULL: not there, or longer than a queue or an address can be. */
+static const char *text_of(const struct value *v, const char *key)
+{
+	const struct value *member = value_get(v, key);
+
+	return member && member->type == VALUE_STRING && member->len <= 2000 &&
+		       strlen(member->s) == member->len
+		   ? member->s
+		   : NULL;
+}
+
+static const char *id_of(const struct value *v)
+{
+	const char *id = text_of(v, "id");
+
+	return id && strlen(id) == ID_DIGITS &&
+		       strspn(id, "0123456789abcdef") == ID_DIGITS
+		   ? id
+		   : NULL;
+}
+
+static void recipients_of(
+    const struct value *v, struct arena *arena, struct trace_signed *out)
+{
+	const struct value *r = value_get(v, "recipient");
+	const char **list;
+
+	if (!r || (r->type == VALUE_LIST && r->count > RECIPIENTS_MOST))
+		return;
+	list = ARENA_ARRAY(
+	    arena, const char *, r->type == VALUE_LIST ? r->count + 1 : 1);
+	out->recipients = list;
+	if (r->type == VALUE_STRING)
+		list[out->count++] = r->s;
+	for (size_t i = 0; r->type == VALUE_LIST && i < r->count; i++)
+		if (r->items[i].type == VALUE_STRING)
+			list[out->count++] = r->items[i].s;
+}
+
+static struct trace_claim claim_of(const struct value *v, struct arena *arena)
+{
+	const struct value *inner = value_get(v, SIGNED), *at;
+	struct trace_claim claim = {.says = {.id = id_of(v)}};
+	const char *id, *key, *mac;
+
+	recipients_of(v, arena, &claim.says);
+	if (!inner || inner->type != VALUE_MAP)
+		return claim;
+	id = id_of(inner);
+	claim.says.queue = text_of(inner, "queue");
+	at = value_get(inner, "time");
+	key = text_of(inner, "key");
+	mac = text_of(inner, "mac");
+	if (id)
+		claim.says.id = id;
+	if (!id || !claim.says.queue || !at || at->type != VALUE_INT || !key ||
+	    !mac)
+		return claim;
+	claim.says.at = at->i;
+	claim.verified = trace_verify(&claim.says, key, mac);
+	return claim;
+}
+
+bool trace_find_claim(const char *headers, size_t len, struct arena *arena,
+    struct trace_claim *out)
+{
+	struct header_field f;
+	size_t pos = 0, seen = 0;
+
+	while (
+	    seen < TRACE_CLAIMS_MOST && header_next(headers, len, &pos, &f)) {
+		const struct value *v = decode(&f, arena);
+		struct trace_claim claim;
+
+		if (!v)
+			continue;
+		claim = claim_of(v, arena);
+		if (seen++ == 0 || claim.verified)
+			*out = claim;
+		if (claim.verified)
+			break;
+	}
+	return seen > 0;
 }

@@ -24,6 +24,7 @@
 #include "mail/queue_name.h"
 #include "mail/trace_header.h"
 #include "milter/milter_event.h"
+#include "milter/milter_history.h"
 #include "milter/milter_record.h"
 #include "milter/milter_report.h"
 #include "milter/milter_suppression.h"
@@ -37,8 +38,9 @@ struct ending {
 	struct content *content; /* as received; NULL: not finished yet */
 	struct batches batches;
 	struct report_reading *readings;
-	struct answer answer; /* once something refused */
-	struct hooked hooked; /* what log hooks want queued */
+	struct report_rows report_rows; /* for the history */
+	struct answer answer;           /* once something refused */
+	struct hooked hooked;           /* what log hooks want queued */
 };
 
 /* ---- before anything is asked ---- */
@@ -425,6 +427,10 @@ static struct queue_intake *prepare(struct ending *e)
 	hits = suppression_hits(s, e->batches.items, e->batches.count);
 	intake->hits = hits.items;
 	intake->hit_count = hits.count;
+	for (size_t i = 0; i < e->batches.count; i++)
+		report_rows_add(&e->report_rows, s, &e->batches.items[i]);
+	intake->reports = e->report_rows.items;
+	intake->report_count = e->report_rows.count;
 	intake->admitted_by = admitted_by;
 	intake->session_id = s->id;
 	intake->mta_queue_id = e->tx->queue_id;
@@ -495,7 +501,8 @@ static bool take_custody(struct ending *e)
 
 	ask_hooks(e);
 	intake = prepare(e);
-	if (intake->count == 0 && intake->hit_count == 0)
+	if (intake->count == 0 && intake->hit_count == 0 &&
+	    intake->report_count == 0)
 		return true;
 	/* Also tells whether the MTA is still there: nothing is committed for
 	 * one that has gone and will send again. */
@@ -582,6 +589,7 @@ struct answer session_end(struct session *s, const struct macros *macros,
 		log_left_reports(&e);
 	}
 	report_readings_release(&e.readings);
+	report_rows_release(&e.report_rows);
 	hooked_release(&e.hooked);
 	batches_release(&e.batches);
 	content_unref(e.content);

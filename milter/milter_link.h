@@ -29,6 +29,7 @@
 #ifndef MILTER_MILTER_LINK_H
 #define MILTER_MILTER_LINK_H
 
+#include "logs/log_record.h"
 #include "milter/milter_session.h"
 
 enum link_how {
@@ -66,5 +67,8 @@ const struct report_links *report_links_of_dsn(
     struct session *s, struct report_reading *r, struct err *err) MUST_USE;
 const struct report_links *report_links_of_arf(
     struct session *s, struct report_reading *r, struct err *err) MUST_USE;
+/* Sets the record's linked and linked_to. */
+void report_links_show(const struct report_link *links, size_t count,
+    struct arena *arena, struct log_record *r);
 
 #endif

@@ -33,6 +33,7 @@
 #include "milter/milter_socket.h"
 #include "milter/milter_wakeup.h"
 #include "queue/queue_check.h"
+#include "queue/queue_trace_key.h"
 
 #define BACKLOG 1024
 #define DRAIN_MS 20000 /* for transactions that are open */
@@ -345,7 +346,8 @@ static void start_storage(
 	for (size_t i = 0; i < setup->hook_count; i++)
 		if (setup->hooks[i]->headers.count > 0)
 			service.log_wants_headers = true;
-	service.writer = queue_writer_start(service.queue, &err);
+	if (queue_trace_keys_use(queue_path(service.queue), &err))
+		service.writer = queue_writer_start(service.queue, &err);
 	if (!service.writer) {
 		(void)err_prefix(&err, "queue");
 		give_up(&err);

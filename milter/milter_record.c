@@ -217,8 +217,11 @@ static void add_record(struct to *to, const struct batch *b, enum log_type type)
 	if (type == LOG_BOUNCE)
 		r.response = smtp_reply_make(
 		    s->tx->arena, 550, "5.7.1", "%s", "relaying not permitted");
-	if (type == LOG_FEEDBACK)
+	if (type == LOG_FEEDBACK) {
 		r.feedback_report = b->reading->feedback;
+		report_links_show(
+		    b->links->items, b->links->count, s->tx->arena, &r);
+	}
 	emit(to, &r, b->message);
 	buf_release(&header);
 }
@@ -271,6 +274,7 @@ static size_t add_oob(struct to *to, const struct batch *b)
 		r.recipients = &blamed;
 		r.recipient_count = 1;
 		r.response = dsn_reply(of, s->tx->arena);
+		report_links_show(&b->links->items[i], 1, s->tx->arena, &r);
 		r.event_ms = of->last_attempt_date.known
 				 ? of->last_attempt_date.unix_seconds * 1000
 				 : now;

@@ -88,6 +88,12 @@ void queue_doorbell_ring(struct queue *queue);
 bool queue_connect(struct queue *queue, bool writing, struct queue_conn **out,
     struct err *err) MUST_USE;
 void queue_disconnect(struct queue_conn *conn);
+/* A reading connection for one lookup.  ERR_TEMP when there is none before the
+ * deadline, or the queue is poisoned. */
+bool queue_reader_take(struct queue *queue, int64_t deadline,
+    struct queue_conn **out, struct err *err) MUST_USE;
+/* sound: it did what it was asked; else it is closed. */
+void queue_reader_give(struct queue_conn *conn, bool sound);
 /* How long a foreign writer (a shell) may make the next calls wait. Default
  * 5000 ms. */
 void queue_set_patience(struct queue_conn *conn, int64_t ms);

@@ -133,12 +133,6 @@ bool queue_get_int(struct queue_conn *conn, sqlite3_stmt *stmt, int64_t *out,
 
 void queue_readers_init(struct queue *queue);
 void queue_readers_release(struct queue *queue);
-/* A reading connection for one lookup.  ERR_TEMP when there is none before the
- * deadline, or the queue is poisoned. */
-bool queue_reader_take(struct queue *queue, int64_t deadline,
-    struct queue_conn **out, struct err *err) MUST_USE;
-/* sound: it did what it was asked; else it is closed. */
-void queue_reader_give(struct queue_conn *conn, bool sound);
 /* Closes those that are idle. */
 void queue_readers_drop(struct queue *queue);
 

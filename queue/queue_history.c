@@ -7,9 +7,6 @@
 #include "mail/header.h"
 #include "queue/queue_db.h"
 
-/* Of a report's texts that are kept. */
-#define TEXT_MOST 1000
-
 /* ---- Message-ID ---- */
 
 static bool is_space(char c)
@@ -245,4 +242,26 @@ bool queue_find_past(struct queue_conn *conn, enum queue_key by,
 		return find_by_envid(conn, key, address, arena, out, err);
 	}
 	return true;
+}
+
+bool queue_note_report(
+    struct queue_conn *conn, const struct queue_report *r, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, SQL_EVENT_REPORT, err);
+
+	if (!stmt)
+		return false;
+	(void)sqlite3_bind_int64(stmt, 1, r->at);
+	queue_bind_text(stmt, 2, r->kind);
+	queue_bind_text(stmt, 3, r->message);
+	queue_bind_text(stmt, 4, r->address);
+	queue_bind_text(stmt, 5, r->queue);
+	if (r->code)
+		(void)sqlite3_bind_int(stmt, 6, r->code);
+	queue_bind_text(stmt, 7, r->reply);
+	queue_bind_text(stmt, 8, r->reporter);
+	queue_bind_text(stmt, 9, r->client);
+	queue_bind_text(stmt, 10, r->how);
+	queue_bind_text(stmt, 11, r->report);
+	return queue_run(conn, stmt, err);
 }

@@ -9,7 +9,7 @@
  * without regard to case.
  *
  * Cost: Message-ID and address are one number, recipient.ref and event.ref;
- *	 doc/adr/0012 says why, and what a delivery pays for it.
+ *	 doc/adr/0013 says why, and what a delivery pays for it.
  */
 #ifndef QUEUE_QUEUE_HISTORY_H
 #define QUEUE_QUEUE_HISTORY_H
@@ -55,6 +55,10 @@ struct queue_report {
 	const char *reporter, *client; /* who says so, who brought it */
 	int64_t at;                    /* unix seconds */
 };
+
+/* Inside a transaction of the caller's. */
+bool queue_note_report(struct queue_conn *conn,
+    const struct queue_report *report, struct err *err) MUST_USE;
 
 /* The Message-ID of a header block without its brackets, in `out`; empty: it
  * has none that can be used. */

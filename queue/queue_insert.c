@@ -394,6 +394,8 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 			&message_ids, ids[i], err);
 	for (size_t i = 0; i < intake->hit_count && inserted; i++)
 		inserted = queue_suppression_note(conn, &intake->hits[i], err);
+	for (size_t i = 0; i < intake->report_count && inserted; i++)
+		inserted = queue_note_report(conn, &intake->reports[i], err);
 	buf_release(&message_ids.of_content);
 	buf_release(&message_ids.of_prefix);
 	free(ids);

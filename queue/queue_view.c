@@ -229,6 +229,76 @@ bool queue_ask(struct queue_conn *conn, enum queue_question question,
 	return rc == SQLITE_DONE;
 }
 
+/* ---- what has been ---- */
+
+#define TRACES_MOST 100
+
+static bool find_ids(struct queue_conn *conn, enum sql_statement which,
+    const char *key, struct arena *arena, const char **ids, size_t *count,
+    struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, which, err);
+	enum queue_step step;
+
+	if (!stmt)
+		return false;
+	queue_bind_text(stmt, 1, key);
+	while ((step = queue_step(conn, stmt, err)) == STEP_ROW &&
+	       *count < TRACES_MOST)
+		ids[(*count)++] = queue_column_text(stmt, 0, arena);
+	(void)sqlite3_reset(stmt);
+	return step != STEP_FAILED;
+}
+
+bool queue_trace_find(struct queue_conn *conn, const char *what,
+    struct arena *arena, const char ***ids, size_t *count, struct err *err)
+{
+	char *key = arena_strdup(arena, what);
+	size_t len = strlen(key);
+
+	*count = 0;
+	*ids = ARENA_ARRAY(arena, const char *, TRACES_MOST);
+	if (len >= ID_PREFIX_LEAST && len <= ID_LEN &&
+	    strspn(key, "0123456789abcdefABCDEF") == len) {
+		str_lower(key);
+		if (!find_ids(
+			conn, SQL_TRACE_BY_ID, key, arena, *ids, count, err))
+			return false;
+		return *count < 2 ||
+		       err_set(err, ERR_PERM,
+			   "more than one message begins with \"%s\"", key);
+	}
+	if (*key == '<' && key[len - 1] == '>') {
+		key[len - 1] = '\0';
+		key++;
+	}
+	return find_ids(conn, SQL_TRACE_BY_MESSAGE_ID, key, arena, *ids, count,
+		   err) &&
+	       (*count > 0 || find_ids(conn, SQL_TRACE_BY_ADDRESS, key, arena,
+				  *ids, count, err));
+}
+
+bool queue_timeline(struct queue_conn *conn, const char *id, queue_row_fn *row,
+    void *ctx, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, SQL_ASK_TIMELINE, err);
+	enum queue_step step = STEP_DONE;
+	bool more = true;
+
+	if (!stmt)
+		return false;
+	queue_bind_text(stmt, 1, id);
+	while (more && (step = queue_step(conn, stmt, err)) == STEP_ROW) {
+		struct arena *arena = arena_new(0);
+		struct value v = row_value(stmt, arena);
+
+		more = row(&v, ctx);
+		arena_unref(arena);
+	}
+	(void)sqlite3_reset(stmt);
+	return !more || step != STEP_FAILED;
+}
+
 /* Each chunk is a short read of its own: a slow terminal keeps no log. */
 bool queue_body(struct queue_conn *conn, const char *id,
     bool (*piece)(const char *p, size_t len, void *ctx), void *ctx,

@@ -42,6 +42,16 @@ typedef bool queue_row_fn(
 bool queue_ask(struct queue_conn *conn, enum queue_question question,
     const struct queue_selector *selector, queue_row_fn *row, void *ctx,
     struct err *err) MUST_USE;
+/* Ids of the messages that `what` means, newest first, at most 100: an id or
+ * the beginning of one, a Message-ID with or without brackets, or the address
+ * of a recipient.  Also of those that have left, as far as the history goes;
+ * *count 0: none. */
+bool queue_trace_find(struct queue_conn *conn, const char *what,
+    struct arena *arena, const char ***ids, size_t *count, struct err *err)
+    MUST_USE;
+/* Rows of v_timeline of this id, in order. */
+bool queue_timeline(struct queue_conn *conn, const char *id, queue_row_fn *row,
+    void *ctx, struct err *err) MUST_USE;
 /* The whole message as it would be sent (prefix || content), piece by piece. */
 bool queue_body(struct queue_conn *conn, const char *id,
     bool (*piece)(const char *p, size_t len, void *ctx), void *ctx,

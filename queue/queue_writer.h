@@ -34,6 +34,9 @@ struct queue_intake {
 	/* What reports mean for the suppression list; count may be 0 then. */
 	const struct suppression_hit *hits;
 	size_t hit_count;
+	/* Reports that came in, for the history; count may be 0 then, too. */
+	const struct queue_report *reports;
+	size_t report_count;
 };
 
 struct queue_writer;

@@ -23,6 +23,7 @@
 #include "net/tls.h"
 #include "policy/setup.h"
 #include "queue/queue.h"
+#include "queue/queue_trace_key.h"
 #include "router/bounce_hit.h"
 #include "router/inject.h"
 #include "router/reload.h"
@@ -360,7 +361,8 @@ static void start(struct router *r, const struct settings *s)
 	if (!script_policy_load(&r->policy, &policy, &err))
 		give_up("policy", &err);
 	policy_setup_warn(script_policy_setup(r->policy), s->router.queue_path);
-	if (!queue_open(&r->queue, &queue, &err))
+	if (!queue_open(&r->queue, &queue, &err) ||
+	    !queue_trace_keys_use(queue_path(r->queue), &err))
 		give_up("queue", &err);
 	start_log(r);
 	r->resolver = resolver_start(&resolver, &err);

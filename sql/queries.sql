@@ -447,6 +447,32 @@ SELECT n.queued AS queued, n.leased AS leased, n.held AS held,
 -- name: ask_suppression
 -- operator
 SELECT * FROM v_suppression WHERE active
+-- name: trace_by_id
+-- operator
+-- Two, to see that there is only one.
+SELECT message AS id FROM event
+ WHERE message >= ?1 AND message < ?1 || 'g'
+UNION
+SELECT uuid FROM message WHERE uuid >= ?1 AND uuid < ?1 || 'g' LIMIT 2;
+-- name: trace_by_message_id
+-- operator
+SELECT message AS id FROM event
+ WHERE message_id = ?1 AND message IS NOT NULL
+UNION
+SELECT uuid FROM message WHERE message_id = ?1
+ ORDER BY id DESC LIMIT 100;
+-- name: trace_by_address
+-- operator
+SELECT message AS id FROM event
+ WHERE address = ?1 COLLATE NOCASE AND message IS NOT NULL
+UNION
+SELECT m.uuid FROM recipient AS r JOIN message AS m ON m.id = r.message
+ WHERE r.address = ?1 COLLATE NOCASE
+ ORDER BY id DESC LIMIT 100;
+-- name: ask_timeline
+-- operator
+SELECT * FROM v_timeline WHERE id = ?1 ORDER BY at, number;
+
 -- name: where_id
 -- part
  AND id = ?1

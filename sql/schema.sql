@@ -1,4 +1,4 @@
--- schema.sql: the tables of a new queue file, version 4
+-- schema.sql: the tables of a new queue file, version 5
 --
 -- Tables are ours and may change with a migration; operators use the views
 -- (views.sql).  All times are unix seconds (_at) or milliseconds (_ms), UTC.
@@ -14,7 +14,7 @@ PRAGMA page_size = 4096;
 PRAGMA auto_vacuum = INCREMENTAL;
 -- "PENS"
 PRAGMA application_id = 1346719315;
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 -- The bytes of a message, shared by all batches of one transaction.  Up to
 -- 64 KiB stand in `bytes`; larger content has bytes NULL and rows in chunk.

@@ -289,3 +289,93 @@ SELECT date(t.day * 86400, 'unixepoch')   AS day,
        t.last_at                          AS last_at,
        datetime(t.last_at, 'unixepoch')   AS last
   FROM tls_result AS t;
+
+-- v_timeline: what happened to a message, also after it has left.
+--
+--   id          of the message, 32 hexadecimal digits
+--   at, time    when
+--   event       received, delivered, bounced, expired, deferred, held, moved,
+--               discarded (the policy wanted no more of it); oob, feedback: a
+--               report that is linked to it
+--   recipient   NULL: all of them
+--   queue       its scheduled queue then
+--   code, reply, source, site, peer   of an attempt; of a report what it says,
+--               and peer who says it
+--   message_id  of the header field, where it was received
+--   number      of the event, in their order; 0 of a message that waits still
+--
+-- History is bounded by age and number; without an id this reads all of it.
+--
+-- sqlite3 -readonly -box queue.db \
+--   "SELECT time, event, recipient, reply FROM v_timeline WHERE id = '...' ORDER BY at, number"
+CREATE VIEW v_timeline AS
+SELECT e.message                               AS id,
+       e.at                                    AS at,
+       datetime(e.at, 'unixepoch')             AS time,
+       e.kind                                  AS event,
+       e.address                               AS recipient,
+       e.queue                                 AS queue,
+       e.attempts                              AS attempts,
+       e.code                                  AS code,
+       e.reply                                 AS reply,
+       e.source                                AS source,
+       e.site                                  AS site,
+       e.peer                                  AS peer,
+       e.who                                   AS who,
+       e.why                                   AS why,
+       NULL                                    AS sender,
+       NULL                                    AS message_id,
+       e.report                                AS report,
+       e.id                                    AS number
+  FROM event AS e
+ WHERE e.message IS NOT NULL
+UNION ALL
+SELECT m.uuid, m.created_ms / 1000,
+       datetime(m.created_ms / 1000, 'unixepoch'), 'received',
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, m.client_addr, NULL,
+       m.admitted_by, m.sender, m.message_id, NULL, 0
+  FROM message AS m
+UNION ALL
+SELECT e.message, e.created_ms / 1000,
+       datetime(e.created_ms / 1000, 'unixepoch'), 'received',
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       NULL, e.sender, e.message_id, NULL, 0
+  FROM event AS e
+ WHERE e.created_ms IS NOT NULL
+   AND e.id = (SELECT min(x.id) FROM event AS x
+                WHERE x.message = e.message AND x.created_ms IS NOT NULL)
+   AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.uuid = e.message);
+
+-- v_report: delivery and feedback reports that came in, one row a recipient.
+--
+--   type        oob (a message bounced elsewhere), feedback (a complaint)
+--   linked      1: message and recipient are known here, or our signature in the
+--               trace header vouches for them; 0: anybody can have written it
+--   linked_by   signed, id, message_id, envelope_id
+--   id          of the message that it is about, NULL unless linked
+--   recipient   of that message; what the report says unless linked
+--   queue       the scheduled queue that it was in, NULL unless known
+--   code, reply what the report says; of a complaint reply is its type
+--   reporter    the MTA or program that wrote it;  client  who brought it
+--   report      id of the report itself
+--   event       number of the row, in the order of arrival
+--
+-- sqlite3 -readonly -box queue.db \
+--   'SELECT time, type, recipient, reply FROM v_report WHERE linked ORDER BY event DESC LIMIT 20'
+CREATE VIEW v_report AS
+SELECT e.at                        AS at,
+       datetime(e.at, 'unixepoch') AS time,
+       e.kind                      AS type,
+       e.message IS NOT NULL       AS linked,
+       e.why                       AS linked_by,
+       e.message                   AS id,
+       e.address                   AS recipient,
+       e.queue                     AS queue,
+       e.code                      AS code,
+       e.reply                     AS reply,
+       e.peer                      AS reporter,
+       e.who                       AS client,
+       e.report                    AS report,
+       e.id                        AS event
+  FROM event AS e
+ WHERE e.report IS NOT NULL;

@@ -9,7 +9,8 @@ int main(void)
 	    address_tests, content_tests, dkim_tests, dot_stuffing_tests,
 	    envelope_tests, header_tests, line_endings_tests, message_tests,
 	    meta_tests, mime_tests, queue_name_tests, report_tests,
-	    smtp_reply_tests, suppression_tests, trace_header_tests};
+	    smtp_reply_tests, suppression_tests, trace_header_tests,
+	    trace_key_tests};
 	Suite *suite = suite_create("mail");
 	SRunner *runner;
 	int failed;

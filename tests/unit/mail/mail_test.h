@@ -22,5 +22,6 @@ TCase *report_tests(void);
 TCase *smtp_reply_tests(void);
 TCase *suppression_tests(void);
 TCase *trace_header_tests(void);
+TCase *trace_key_tests(void);
 
 #endif
