@@ -33,6 +33,7 @@ static const struct cli_command *const commands[] = {
     &cmd_show,
     &cmd_logs,
     &cmd_rebind,
+    &cmd_suppression,
     &cmd_check,
     &cmd_classify,
     &cmd_test,

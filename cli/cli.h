@@ -67,7 +67,7 @@ struct cli_command {
 
 extern const struct cli_command cmd_check, cmd_classify, cmd_logs, cmd_params,
     cmd_queue, cmd_rebind, cmd_reload, cmd_show, cmd_sql, cmd_status,
-    cmd_summary, cmd_test, cmd_trace;
+    cmd_summary, cmd_suppression, cmd_test, cmd_trace;
 
 /* The whole program: returns its exit code. */
 int cli_run(int argc, char **argv, FILE *out, FILE *err);

@@ -634,6 +634,19 @@ function Queue:retries(n)
   return core.route('retries', self.parts, n or 1000)
 end
 
+-- ---- the suppression list ----
+
+-- what: an address or '@domain'; options: tenant (everybody's mail), class.
+function t.suppress(what, options)
+  options = options or {}
+  for key in pairs(options) do
+    if key ~= 'tenant' and key ~= 'class' then
+      error(('t.suppress: unknown option "%s"; there are tenant and class'):format(tostring(key)), 2)
+    end
+  end
+  core.suppress(what, options.tenant, options.class)
+end
+
 -- ---- time ----
 
 function t.now()

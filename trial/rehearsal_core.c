@@ -15,6 +15,7 @@
 #include "milter/milter_session.h"
 #include "trial/rehearsal_private.h"
 #include "trial/rehearsal_routing.h"
+#include "trial/rehearsal_suppression.h"
 #include "trial/rehearsal_value.h"
 
 #define MOST_LOG (8 << 20)
@@ -512,6 +513,7 @@ static const luaL_Reg functions[] = {
     {"queue_parse", rehearsal_queue_parse},
     {"queue_compose", rehearsal_queue_compose},
     {"route", rehearsal_route},
+    {"suppress", rehearsal_suppress},
     {"now", l_now},
     {"advance", l_advance},
     {"set_time", l_set_time},

@@ -18,6 +18,7 @@
 #include "router/egress.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/record_memory.h"
 #include "router/router.h"
 
 struct routing {
@@ -243,6 +244,7 @@ struct routing *routing_of(struct world *w, struct err *err)
 	if (gethostname(r->hostname, sizeof r->hostname - 1) < 0)
 		(void)str_copy(r->hostname, sizeof r->hostname, "localhost");
 	r->router.hostname = r->hostname;
+	r->router.records = record_memory_new();
 	r->router.egress = egress_new(&r->router);
 	if (script_policy_load(&r->router.policy, &script, err))
 		r->router.resolver = resolver_start(&resolver, err);
@@ -260,6 +262,7 @@ void routing_free(struct routing *r)
 		return;
 	resolver_stop(r->router.resolver);
 	egress_free(r->router.egress);
+	record_memory_free(r->router.records);
 	if (r->router.policy)
 		script_policy_unref(r->router.policy);
 	loop_free(r->router.loop);

@@ -13,6 +13,7 @@
 #include "base/xalloc.h"
 #include "logs/log_read.h"
 #include "lua/script_dns.h"
+#include "lua/script_services.h"
 #include "queue/queue_view.h"
 #include "trial/routing.h"
 
@@ -85,6 +86,9 @@ void world_set_zone(struct world *w, struct dns_zone *zone)
 		routing_set_zone(w->routing, zone);
 }
 
+/* A list that only the test fills (t.suppress). */
+static struct script_services services = {.suppressed = service_suppressed};
+
 bool world_start(
     struct world **out, const struct world_options *options, struct err *err)
 {
@@ -121,6 +125,8 @@ bool world_start(
 		world_end(w);
 		return false;
 	}
+	services.ctx = &w->service;
+	script_use_services(&services);
 	*out = w;
 	return true;
 }
@@ -132,6 +138,7 @@ void world_end(struct world *w)
 	if (!w)
 		return;
 	s = &w->service;
+	script_use_services(NULL);
 	routing_free(w->routing);
 	if (w->conn)
 		queue_disconnect(w->conn);

@@ -292,3 +292,93 @@ t.test('setup says what is wrong with it, and where', function()
     t.match(out, want)
   end
 end)
+
+-- ---- the command ----
+
+local function run(...)
+  local status, out = t.penstock('suppression', ...)
+  t.eq(status, 0, out)
+  return out
+end
+
+local function fails(want, code, ...)
+  local status, out = t.penstock('suppression', ...)
+  t.eq(status, code, out)
+  t.has(out, want)
+end
+
+t.test('an operator adds and removes while the daemons run, and the timeline says who and why', function()
+  local milter = t.milter { policy = policy(nil, { setup = '{}' }) }
+  t.has(run('list'), 'Nothing is suppressed.')
+  t.has(run('add', 'Bob@Dest.test', '@gone.test', '--reason', 'asked to', '--class', 'request', '--for', '2 days'), '2 added')
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+  t.match(try(milter, 'ann@sender.test', 'any@gone.test'), '^550 5%.1%.1 .*this domain.*%(request%)$')
+  t.match(run('list', 'bob@dest.test'), '^bob@dest%.test  everybody  Operator  request  since .* until .*\n    asked to\n$')
+  t.eq(t.json(run('list', '--json', '--domain', 'dest.test')).address, 'bob@dest.test')
+  t.has(run('remove', 'bob@dest.test', '--dry-run'), 'would be: 0 added, 0 changed, 1 removed')
+  t.match(try(milter, 'ann@sender.test', 'bob@dest.test'), REFUSED)
+  t.has(run('remove', 'BOB@dest.test', '--reason', 'a mistake'), '1 removed')
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  local rows = milter:sql "SELECT kind, address, who, why FROM event WHERE kind LIKE '%suppressed' ORDER BY id"
+  t.eq(#rows, 3)
+  t.ok(#rows[1][3] > 0, 'somebody did it')
+  t.rows({ { rows[1][1], rows[1][2], rows[1][4] }, { rows[3][1], rows[3][2], rows[3][4] } },
+    { { 'suppressed', 'bob@dest.test', 'asked to' }, { 'unsuppressed', 'bob@dest.test', 'a mistake' } })
+end)
+
+t.test('a list goes out as CSV and comes back the same, with the daemons stopped', function()
+  t.milter { policy = policy(nil, { setup = '{}' }) }:stop()
+  run('add', 'bob@dest.test', '--tenant', 'acme', '--until', '2099-01-01', '--reason', 'said "no", twice')
+  run('add', 'eve@dest.test', '--tenant', '')
+  run('add', '@gone.test')
+  local csv = run 'export'
+  t.has(csv, 'address,scope,tenant,class,reason,record,message,hits,created,until\n')
+  t.has(csv, 'bob@dest.test,tenant,acme,manual,"said ""no"", twice",Operator,,1,')
+  run('remove', 'bob@dest.test', 'eve@dest.test', '@gone.test')
+  t.has(run('list'), 'Nothing is suppressed.')
+  t.write('list.csv', csv)
+  t.has(run('import', t.dir() .. '/list.csv'), '3 added, 0 changed')
+  t.eq(run 'export', csv)
+  t.has(run('import', t.dir() .. '/list.csv', '--dry-run'), 'would be: 0 added, 3 changed')
+end)
+
+t.test('an import with a line that is wrong names it and changes nothing', function()
+  t.milter { policy = policy(nil, { setup = '{}' }) }:stop()
+  for text, want in pairs {
+    ['bob@dest.test\n\n# no\nnobody\n'] = 'list:4: "nobody" is not an address',
+    ['address,until\na@b.test,soon\n'] = 'list:2: until: "soon" is not a time',
+    ['address,colour\na@b.test,red\n'] = 'list:1: "colour" is no column',
+    ['address,address\n'] = 'list:1: the column "address" stands there twice',
+    ['tenant,class\nacme,x\n'] = 'list:2: there is no address',
+    ['address,scope\na@b.test,some\n'] = 'list:2: scope: expected all or tenant, got "some"',
+    ['address,scope,tenant\na@b.test,all,acme\n'] = 'list:2: scope is "all", and there is a tenant, "acme"',
+    ['address,reason\na@b.test,"open\n'] = 'list:2: a quoted field does not end',
+    ['address\na@b.test,x\n'] = 'list:2: more than the 1 fields',
+    ['address,hits\na@b.test,none\n'] = 'list:2: hits: expected a number above 0, got "none"',
+    ['a@b.test\0\n'] = 'list:1: a NUL: this is no text',
+    ['a@b.test,x\n'] = 'list:1: "a@b.test,x" is not an address',
+  } do
+    t.write('list', text)
+    fails(want, 65, 'import', t.dir() .. '/list')
+  end
+  t.has(run('list'), 'Nothing is suppressed.')
+  fails('which address?', 64, 'add')
+  fails('expected list, add, remove, import or export', 64, 'delete')
+  fails('--until: "2001-01-01" is over', 64, 'add', 'a@b.test', '--until', '2001-01-01')
+  fails('--for: ', 64, 'add', 'a@b.test', '--for', 'long')
+  fails('"bob" is not an address', 64, 'remove', 'bob')
+end)
+
+t.test('100,000 lines are one import, and mail flows beside it', function()
+  local milter, router = t.milter { policy = policy(nil, { setup = '{}' }) }, t.router {}
+  local lines = {}
+  for i = 1, 100000 do
+    lines[i] = ('User%d@dest%d.test\n'):format(i, i % 100)
+  end
+  t.write('list', table.concat(lines))
+  t.has(run('import', t.dir() .. '/list', '--reason', 'from the old system'), '100000 added, 0 changed')
+  t.match(try(milter, 'ann@sender.test', 'user77777@dest77.test'), '^550 5%.1%.1 ')
+  t.eq(try(milter, 'ann@sender.test', 'user77777@dest78.test'), 'discard')
+  t.match(router:sql "SELECT why FROM event WHERE kind = 'suppressed'"[1][1],
+    '^imported .*list: 100000 added, 0 changed, 0 removed: from the old system$')
+end)
