@@ -81,6 +81,7 @@ static void free_session(struct smtp_session *s)
 	smtp_wire_free(s->wire);
 	smtp_engine_free(s->engine);
 	smtp_route_release(&s->route);
+	free(s->tls);
 	arena_unref(s->end_texts);
 	free(s);
 }
@@ -99,7 +100,8 @@ static void no_host(struct smtp_session *s)
 static void forget_connection(struct smtp_session *s)
 {
 	smtp_wire_close(s->wire);
-	s->tls = (struct tls_facts){0};
+	free(s->tls);
+	s->tls = NULL;
 	s->facts = (struct session_facts){0};
 	s->idle = s->made_progress = s->hurt = s->reached = false;
 	s->tls_counted = false;
@@ -221,7 +223,7 @@ static void tell_tls_up(struct smtp_session *s)
 	if (c->unnamed)
 		result = TLS_RESULT_VALIDATION_FAILURE;
 	else if (c->report_only)
-		result = s->tls.result;
+		result = s->tls->result;
 	else if (c->policy == TLS_POLICY_TLSA && !c->tlsa)
 		result = TLS_RESULT_TLSA_INVALID;
 	tell_tls(s, result, true);
@@ -267,12 +269,15 @@ static void keep_tls_facts(struct smtp_session *s)
 {
 	enum tls_mode mode = smtp_route_tls(&s->route);
 
-	smtp_wire_tls_facts(s->wire, &s->tls);
-	s->facts.tls_cipher = s->tls.cipher;
-	s->facts.tls_version = s->tls.version;
-	s->facts.tls_peer_subject = s->tls.subject;
-	s->facts.tls_verified = s->tls.verified && (mode == TLS_OPPORTUNISTIC ||
-						       mode == TLS_REQUIRED);
+	if (!s->tls)
+		s->tls = xcalloc(1, sizeof *s->tls);
+	smtp_wire_tls_facts(s->wire, s->tls);
+	s->facts.tls_cipher = s->tls->cipher;
+	s->facts.tls_version = s->tls->version;
+	s->facts.tls_peer_subject = s->tls->subject;
+	s->facts.tls_verified =
+	    s->tls->verified &&
+	    (mode == TLS_OPPORTUNISTIC || mode == TLS_REQUIRED);
 }
 
 static bool is_opportunistic(const struct smtp_session *s)

@@ -36,7 +36,7 @@ struct smtp_session {
 	struct smtp_route route;
 	int64_t connect_deadline; /* 0: connected, the engine has its own */
 	struct session_facts facts;
-	struct tls_facts tls;
+	struct tls_facts *tls; /* NULL: no handshake yet */
 	bool greeted;       /* some candidate was ready once */
 	bool made_progress; /* on this connection a job ended well */
 	bool hurt;          /* and one did not, because of the connection */

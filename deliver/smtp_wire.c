@@ -36,7 +36,7 @@ struct smtp_wire {
 	bool connecting, blocked, write_failed;
 	const struct proxy *proxy; /* NULL: none, or it has let us through */
 	const struct candidate *to;
-	struct proxy_talk talk;
+	struct proxy_talk *talk; /* NULL: with none so far */
 	bool host_at_fault;
 	struct buf out;
 	size_t out_at; /* of `out`, what the socket has taken */
@@ -94,6 +94,7 @@ void smtp_wire_free(struct smtp_wire *w)
 	if (!w)
 		return;
 	smtp_wire_close(w);
+	free(w->talk);
 	free(w);
 }
 
@@ -189,8 +190,8 @@ static void proxy_said(struct smtp_wire *w, enum proxy_step step)
 		w->ops->connected(w->ctx);
 		break;
 	case PROXY_FAILED:
-		w->host_at_fault = w->talk.host_at_fault;
-		lost(w, w->talk.why);
+		w->host_at_fault = w->talk->host_at_fault;
+		lost(w, w->talk->why);
 		break;
 	}
 }
@@ -202,7 +203,7 @@ static void heard_proxy(struct smtp_wire *w, const char *data, size_t len)
 	int fd = w->fd;
 	size_t used;
 
-	proxy_said(w, proxy_talk_hear(&w->talk, data, len, &used, &w->out));
+	proxy_said(w, proxy_talk_hear(w->talk, data, len, &used, &w->out));
 	if (used < len && w->fd == fd && !w->proxy)
 		w->ops->bytes(w->ctx, data + used, len - used);
 }
@@ -244,7 +245,7 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 		(void)event_add(w->readable, NULL);
 		if (w->proxy)
 			proxy_said(w, proxy_talk_start(
-					  &w->talk, w->proxy, w->to, &w->out));
+					  w->talk, w->proxy, w->to, &w->out));
 		else
 			w->ops->connected(w->ctx);
 		return;
@@ -339,6 +340,8 @@ bool smtp_wire_connect(struct smtp_wire *w, const struct candidate *to,
 	}
 	w->connecting = true;
 	w->proxy = proxy;
+	if (proxy && !w->talk)
+		w->talk = xcalloc(1, sizeof *w->talk);
 	w->to = to;
 	watch_socket(w);
 	(void)event_add(w->writable, NULL);

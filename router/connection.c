@@ -362,7 +362,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
     const struct ready_slots *slots)
 {
 	struct router *r = rq->r;
-	struct arena *arena = arena_new(512);
+	struct arena *arena = arena_new(768);
 	struct connection *c = ARENA_NEW(arena, struct connection);
 	struct plan_question q = {
 	    .destination = rq->destination,

@@ -97,7 +97,7 @@ static bool parse(
 	}
 	ref = xcalloc(1, sizeof *ref);
 	ref->refs = 1;
-	ref->arena = arena_new(pc->set->record_size + 256);
+	ref->arena = arena_new(pc->set->record_size + 448);
 	record = arena_alloc(ref->arena, pc->set->record_size);
 	ref->record = record;
 	if (!param_parse(pc->set, v, ref->arena, record, err)) {

@@ -71,9 +71,9 @@ static size_t refusable(const struct ready_queue *rq, size_t max_ready)
 /* max_ready, and less while nobody answers or while much is leased: what may be
  * leased in all is a fixed number, and destinations that do not move must not
  * use it up. */
-static size_t allowance(const struct ready_queue *rq)
+static size_t allowance(
+    const struct ready_queue *rq, const struct shares *shares)
 {
-	const struct shares *shares = ready_queues_shares(rq->owner);
 	enum standing standing = ready_queue_standing(rq);
 	bool much = atomic_load(&rq->r->inline_bytes) > ROUTER_INLINE_MOST / 2;
 	size_t most = (size_t)ready_queue_path(rq)->max_ready, share;
@@ -97,14 +97,21 @@ static size_t allowance(const struct ready_queue *rq)
 
 bool ready_queue_has_place(const struct ready_queue *rq)
 {
-	return rq->waiting_count + rq->reserved < allowance(rq);
+	static const struct shares none;
+	const struct shares *shares = ready_queues_shares(rq->owner);
+
+	/* It is leased in any case: where it waits makes no difference to
+	 * others, and a source that has some may have them all. */
+	if (ready_queue_standing(rq) == STANDING_NEW)
+		shares = &none;
+	return rq->waiting_count + rq->reserved < allowance(rq, shares);
 }
 
 /* Its path is asked for when something waits; what does not fit then goes back.
  */
 static size_t to_lease(const struct ready_queue *rq)
 {
-	size_t most = allowance(rq);
+	size_t most = allowance(rq, ready_queues_shares(rq->owner));
 
 	return rq->path || most < PATHLESS_READY ? most : PATHLESS_READY;
 }
