@@ -13,7 +13,9 @@
 #include "base/control.h"
 #include "base/daemon.h"
 #include "base/diag.h"
+#include "base/duration.h"
 #include "base/fd.h"
+#include "base/str.h"
 #include "base/xalloc.h"
 #include "logs/log_setup.h"
 #include "lua/script.h"
@@ -23,6 +25,7 @@
 #include "net/tls.h"
 #include "policy/setup.h"
 #include "queue/queue.h"
+#include "queue/queue_history.h"
 #include "queue/queue_trace_key.h"
 #include "router/bounce_hit.h"
 #include "router/inject.h"
@@ -55,6 +58,8 @@ enum option_value {
 	OPT_CA_FILE,
 	OPT_TRUST_ANCHOR,
 	OPT_FEEDS,
+	OPT_HISTORY_AGE,
+	OPT_HISTORY_EVENTS,
 };
 
 static const struct option_row {
@@ -88,12 +93,17 @@ static const struct option_row {
 	"the key of the DNS root, for DANE (default: " ROOT_KEY ")"},
     {{"feeds", required_argument, OPT_FEEDS}, "ADDR:PORT",
 	"a service that feeds our milter; never deliver there (repeatable)"},
+    {{"history-age", required_argument, OPT_HISTORY_AGE}, "DURATION",
+	"keep what happened to mail for so long (14 days)"},
+    {{"history-events", required_argument, OPT_HISTORY_EVENTS}, "NUMBER",
+	"and so many events at most (2000000)"},
     {{"verbose", no_argument, OPT_VERBOSE}, NULL, "say more"},
     {{"help", no_argument, OPT_HELP}, NULL, "this text"},
     {{"version", no_argument, OPT_VERSION}, NULL, "the version"},
 };
 
 struct settings {
+	int64_t history_age_s, history_events; /* 0: the default */
 	struct router_options router;
 	struct router_feed feeds[FEEDS_MOST];
 	const char *user, *group, *pid_file;
@@ -136,6 +146,32 @@ static void usage_error(void)
 {
 	(void)fprintf(stderr, "Try 'penstock-router --help'.\n");
 	exit(EX_USAGE);
+}
+
+static void set_history_age(struct settings *s, const char *arg)
+{
+	struct duration age;
+	struct err err = {0};
+
+	if (!duration_parse(arg, &age, &err) || age.ms < 1000) {
+		(void)fprintf(stderr,
+		    "penstock-router: --history-age: expected a duration of a "
+		    "second or more, such as \"14 days\", got \"%s\"\n",
+		    arg);
+		usage_error();
+	}
+	s->history_age_s = age.ms / 1000;
+}
+
+static void set_history_events(struct settings *s, const char *arg)
+{
+	if (!str_to_int(arg, &s->history_events) || s->history_events < 1) {
+		(void)fprintf(stderr,
+		    "penstock-router: --history-events: expected a number from "
+		    "1 on, got \"%s\"\n",
+		    arg);
+		usage_error();
+	}
 }
 
 static void set(struct settings *s, int option, const char *arg)
@@ -182,6 +218,12 @@ static void set(struct settings *s, int option, const char *arg)
 			    FEEDS_MOST, arg);
 			usage_error();
 		}
+		break;
+	case OPT_HISTORY_AGE:
+		set_history_age(s, arg);
+		break;
+	case OPT_HISTORY_EVENTS:
+		set_history_events(s, arg);
 		break;
 	case OPT_VERBOSE:
 		diag_set_level(DIAG_DEBUG);
@@ -364,6 +406,9 @@ static void start(struct router *r, const struct settings *s)
 	if (!queue_open(&r->queue, &queue, &err) ||
 	    !queue_trace_keys_use(queue_path(r->queue), &err))
 		give_up("queue", &err);
+	queue_keep_history(r->queue,
+	    s->history_age_s ? s->history_age_s : QUEUE_HISTORY_AGE_S,
+	    s->history_events ? s->history_events : QUEUE_HISTORY_EVENTS);
 	start_log(r);
 	r->resolver = resolver_start(&resolver, &err);
 	if (!r->resolver)

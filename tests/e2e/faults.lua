@@ -117,3 +117,42 @@ for _, name in ipairs(POINTS) do
     t.rows(t.sys.sql(t.context().queue, 'PRAGMA integrity_check'), { { 'ok' } })
   end)
 end
+
+-- What a log hook wants queued is committed with the mail that its record is about.
+local HOOKS = [[
+kumo.configure_log_hook { name = 'h', per_record = { Reception = { enable = true }, Any = { enable = false } } }
+kumo.on('should_enqueue_log_record', function(msg)
+  msg:set_sender('')
+  msg:set_recipient('hook@smtp.test')
+  msg:set_data('Subject: hook\r\n\r\n"id":"' .. msg:get_meta('log_record').id .. '"\r\n')
+  msg:set_meta('queue', 'smtp.test')
+  return true
+end)
+]]
+
+for _, name in ipairs { 'custody.before-commit', 'custody.after-commit', 'log.before-write', 'log.after-write' } do
+  t.test('killed at ' .. name .. ': mail and the message of its log hook come together', function()
+    local r = { sink = t.smtp_sink {} }
+    t.milter({ policy = policy(r.sink) .. HOOKS }):kill()
+    r.milter = t.milter { policy_file = t.dir() .. '/policy.lua', env = { PENSTOCK_FAULT = name .. ':2:kill' } }
+    r.router = t.router { policy_file = t.dir() .. '/policy.lua' }
+    for i = 1, 4 do
+      send(r, ('box%d@smtp.test'):format(i), t.plain)
+    end
+    drain(r)
+    local mail, hooks, boxes = {}, {}, {}
+    for _, m in ipairs(r.sink:messages()) do
+      if m.to[1] == 'hook@smtp.test' then
+        hooks[m.data:match '"id":"(%x+)"'] = true
+      else
+        mail[m.data:match ' id (%x+) for'] = true
+        boxes[m.to[1]] = true
+      end
+    end
+    t.eq(hooks, mail)
+    for i = 1, 4 do
+      t.ok(boxes[('box%d@smtp.test'):format(i)], 'what was acknowledged arrived')
+    end
+    t.rows(t.sys.sql(t.context().queue, 'PRAGMA integrity_check'), { { 'ok' } })
+  end)
+end

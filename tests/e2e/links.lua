@@ -54,7 +54,7 @@ end
 local function rig(o)
   local sink = t.smtp_sink {}
   local r = { sink = sink, milter = t.milter { policy = policy(sink, o) } }
-  r.router = t.router { policy_file = t.dir() .. '/policy.lua' }
+  r.router = t.router { policy_file = t.dir() .. '/policy.lua', args = o and o.args }
   return r
 end
 
@@ -265,4 +265,18 @@ t.test('penstock trace tells what happened, by id, Message-ID and address, with 
     t.eq((t.penstock('trace', what)), 66)
   end
   t.eq((t.penstock 'trace'), 64)
+end)
+
+t.test('the history ends where the router is told to end it', function()
+  local r = rig { args = { '--history-events', '2' } }
+  local first = deliver(r, 'one@far.test')
+  deliver(r, 'two@far.test')
+  deliver(r, 'three@far.test')
+  t.none(r.router, "SELECT count(*) FROM event WHERE address = 'one@far.test'")
+  t.rows(r.router:sql 'SELECT address FROM event ORDER BY id', { { 'two@far.test' }, { 'three@far.test' } })
+  t.eq(report(r, dsn('one@far.test', field(first, 'Message-ID'))).linked, false)
+  r.router:stop()
+  t.eq(r.router.status, 0)
+  r.router = t.router { policy_file = t.dir() .. '/policy.lua', args = { '--history-age', '1s' } }
+  t.none(r.router, 'SELECT count(*) FROM event')
 end)
