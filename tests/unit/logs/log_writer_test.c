@@ -219,6 +219,38 @@ START_TEST(a_full_disk_loses_no_record_and_doubles_none)
 }
 END_TEST
 
+START_TEST(more_records_are_wanted_only_while_there_is_room_for_them)
+{
+	struct logger_settings s = logger_in(test_dir);
+	struct log_writer *w;
+	struct err err = {0};
+
+	s.floors.bytes = (struct free_floor){INT64_MAX, 100};
+	w = start(&s, 1);
+	ck_assert(!log_writer_has_room(w, 20000, &err));
+	ck_assert_msg(strstr(err.text, "log_dir: "), "%s", err.text);
+	/* What has to be written is, all the same. */
+	submit(w, LOG_DELIVERY, test_dir);
+	wait_reports(1);
+	log_writer_stop(w);
+
+	s.floors.bytes = (struct free_floor){0, 0};
+	s.back_pressure = 2;
+	w = start(&s, 1);
+	ck_assert(log_writer_has_room(w, 0, &err));
+	limit_file_size(100);
+	for (size_t i = 0; i < 10; i++)
+		submit(w, LOG_DELIVERY, test_dir);
+	ck_assert(wait_failing(w, &err));
+	ck_assert(!log_writer_has_room(w, 20, &err));
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	limit_file_size(-1);
+	ck_assert(log_writer_has_room(w, 20000, &err));
+	log_writer_stop(w);
+	ck_assert_uint_eq(lines_in(test_dir), 11);
+}
+END_TEST
+
 static struct log_batch *batch_of(struct log_writer *w, enum log_type type)
 {
 	struct log_batch *batch = log_batch_new(w);
@@ -367,6 +399,8 @@ Suite *log_writer_suite(void)
 	    tcase, without_loggers_batches_are_reported_all_the_same);
 	tcase_add_test(tcase, types_go_where_they_are_sent);
 	tcase_add_test(tcase, a_full_disk_loses_no_record_and_doubles_none);
+	tcase_add_test(
+	    tcase, more_records_are_wanted_only_while_there_is_room_for_them);
 	tcase_add_test(tcase, who_waits_goes_on_when_the_record_is_there);
 	tcase_add_test(
 	    tcase, who_waits_gives_up_in_time_and_the_record_comes_later);
