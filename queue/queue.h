@@ -136,6 +136,17 @@ bool queue_due_list(struct queue_conn *conn, int64_t now, size_t limit,
 bool queue_next_due(struct queue_conn *conn, int64_t now, int64_t *out,
     struct err *err) MUST_USE;
 
+/* A scheduled queue that is not pulled from: `because` of a rate or a limit of
+ * the policy, until then (unix seconds); NULL: it is no longer. */
+struct queue_held {
+	int64_t queue_id;
+	const char *because;
+	int64_t until;
+};
+/* Notes them for v_why, and forgets what ended before `now`. */
+bool queue_hold(struct queue_conn *conn, const struct queue_held *items,
+    size_t count, int64_t now, struct err *err) MUST_USE;
+
 /* The id of the newest recipient; ids only grow.  0: none is queued. */
 bool queue_last_recipient(
     struct queue_conn *conn, int64_t *out, struct err *err) MUST_USE;

@@ -285,6 +285,9 @@ static bool start_daemon(struct queue_conn *conn, struct err *err)
 	if (queue->program == QUEUE_ROUTER) {
 		if (!take_back(conn, unclean, &count, err))
 			return false;
+		/* What the last one waited for is over. */
+		if (!queue_hold(conn, NULL, 0, INT64_MAX, err))
+			return false;
 		if (count)
 			diag_info("%s: took back %zu recipients that were "
 				  "being delivered",

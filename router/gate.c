@@ -320,6 +320,11 @@ int64_t gate_turn_ms(const struct gate *gate, const struct gate_waiter *waiter)
 	       (before - room) * gate->rate.period_ms / gate->rate.limit;
 }
 
+bool gate_is_slow(const struct gate *gate)
+{
+	return gate->rate.period_ms / gate->rate.limit >= 1000;
+}
+
 size_t gate_room(const struct gate *gate, int64_t within_ms)
 {
 	return (size_t)throttle_room(

@@ -54,6 +54,8 @@ const char *gate_label(const struct gate *gate);
 int64_t gate_wait_ms(const struct gate *gate, int64_t count);
 /* The same for who is, or would be, in the line: those before him first. */
 int64_t gate_turn_ms(const struct gate *gate, const struct gate_waiter *waiter);
+/* Beyond a burst one passes a second, or less. */
+bool gate_is_slow(const struct gate *gate);
 /* How many may pass from now until `within_ms` later. */
 size_t gate_room(const struct gate *gate, int64_t within_ms);
 /* What gate_room(gate, 0) allowed. */

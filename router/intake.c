@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
+#include "router/held_queues.h"
 #include "router/lease_job.h"
 #include "router/outcome.h"
 #include "router/queue_thread.h"
@@ -180,10 +181,19 @@ static void after_lease(struct intake *in, const struct lease_turn *turn)
 	sq->refusal.code = 0;
 	if (turn->got == 0)
 		sq->not_before = clock_now_ms() + 1000;
-	if (more && turn->got > 0)
-		scheduled_queue_prepare(sq);
-	else
-		intake_set_state(in, sq, SQ_IDLE);
+	if (more && turn->got > 0) {
+		if (!scheduled_queue_is_slow(sq) ||
+		    scheduled_queue_room(sq) > 0) {
+			scheduled_queue_prepare(sq);
+			return;
+		}
+		/* Is there more?  A scan that was begun after this lease knows,
+		 * and nothing can go on before. */
+		sq->not_before = clock_now_ms() + 300;
+	}
+	intake_set_state(in, sq, SQ_IDLE);
+	if (turn->got == 0)
+		held_queues_drained(in->r->held, sq);
 }
 
 struct ready_message *intake_take(
@@ -256,6 +266,7 @@ static void block(struct intake *in, struct scheduled_queue *sq)
 {
 	intake_set_state(in, sq, SQ_BLOCKED);
 	scheduled_queue_wait(sq);
+	held_queues_blocked(in->r->held, sq);
 }
 
 /* The next turn, NULL when nothing fits. */
@@ -557,5 +568,6 @@ void intake_status(const struct intake *in, struct json_object *o)
 	json_add_raw(o, "blocked_queues", names.data, names.len);
 	json_add_int(
 	    o, "blocked_queue_count", (int64_t)in->state_count[SQ_BLOCKED]);
+	held_queues_status(&in->by_state[SQ_BLOCKED], o);
 	buf_release(&names);
 }

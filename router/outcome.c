@@ -46,29 +46,6 @@ static enum outcome_kind kind_of(
 	return attempt->bounce ? OUTCOME_BOUNCED : outcome_classify(reply);
 }
 
-static bool same_reply(const struct smtp_reply *a, const struct smtp_reply *b)
-{
-	if (a->code != b->code ||
-	    memcmp(a->enhanced, b->enhanced, sizeof a->enhanced) != 0)
-		return false;
-	return (a->text == b->text || str_eq(a->text, b->text)) &&
-	       (a->command == b->command || str_eq(a->command, b->command));
-}
-
-void outcome_group(
-    const struct delivery_recipient *recipients, size_t count, size_t *groups)
-{
-	for (size_t i = 0; i < count; i++) {
-		groups[i] = i;
-		for (size_t j = 0; j < i; j++)
-			if (groups[j] == j && same_reply(&recipients[i].reply,
-						  &recipients[j].reply)) {
-				groups[i] = j;
-				break;
-			}
-	}
-}
-
 /* ---- batches ---- */
 
 static void batch_done(struct outcome_batch *batch, void *ctx)
@@ -446,6 +423,12 @@ void outcome_report_waiting(struct outcomes *o, struct ready_message *rm,
 			recipients[i].reply = copy;
 		outcome_report(o, rm, recipients, count, attempt);
 	}
+}
+
+void outcome_delayed(struct outcomes *o, const struct scheduled_queue *sq,
+    const struct smtp_reply *reply)
+{
+	outcome_record_queue(outcomes_batch(o), sq, reply);
 }
 
 static void settle_waiting(

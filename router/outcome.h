@@ -18,6 +18,7 @@
 
 struct router;
 struct outcomes;
+struct scheduled_queue;
 
 enum outcome_kind { OUTCOME_DELIVERED, OUTCOME_TRANSIENT, OUTCOME_BOUNCED };
 
@@ -84,6 +85,10 @@ void outcome_rewrite_take(struct outcomes *o, struct ready_message *rm,
  */
 void outcome_rebind_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue, const char *reason, bool record);
+/* Nothing of sq goes on for now, and this is why: a Delayed record, of the
+ * queue and of no message. */
+void outcome_delayed(struct outcomes *o, const struct scheduled_queue *sq,
+    const struct smtp_reply *reply);
 /* The planted bug outcome.delete-before-reply. */
 void outcome_settle_early(
     struct outcomes *o, struct ready_message *rm, struct delivery_job *job);

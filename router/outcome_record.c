@@ -5,9 +5,33 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "policy/queue_config.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
+
+static bool same_reply(const struct smtp_reply *a, const struct smtp_reply *b)
+{
+	if (a->code != b->code ||
+	    memcmp(a->enhanced, b->enhanced, sizeof a->enhanced) != 0)
+		return false;
+	return (a->text == b->text || str_eq(a->text, b->text)) &&
+	       (a->command == b->command || str_eq(a->command, b->command));
+}
+
+void outcome_group(
+    const struct delivery_recipient *recipients, size_t count, size_t *groups)
+{
+	for (size_t i = 0; i < count; i++) {
+		groups[i] = i;
+		for (size_t j = 0; j < i; j++)
+			if (groups[j] == j && same_reply(&recipients[i].reply,
+						  &recipients[j].reply)) {
+				groups[i] = j;
+				break;
+			}
+	}
+}
 
 void outcome_record(struct outcome_batch *batch, struct router *r,
     struct buf *headers, enum log_type type, struct ready_message *rm,
@@ -111,4 +135,24 @@ void outcome_record_move(struct outcome_batch *batch, enum log_type type,
 	record.recipient_count = m->recipients.count;
 	outcome_batch_record(
 	    batch, &record, &(struct record_subject){.message = m});
+}
+
+void outcome_record_queue(struct outcome_batch *batch,
+    const struct scheduled_queue *sq, const struct smtp_reply *reply)
+{
+	struct message *none = message_new();
+	struct log_record record = {
+	    .type = LOG_DELAYED,
+	    .queue = sq->name,
+	    .response = *reply,
+	    .event_ms = clock_unix_ms(),
+	    .created_ms = clock_unix_ms(),
+	    .provider_name = scheduled_queue_config(sq)->provider_name,
+	};
+
+	/* Who is asked about it sees an empty message. */
+	none->content = content_from_bytes("", 0);
+	outcome_batch_record(
+	    batch, &record, &(struct record_subject){.message = none});
+	message_unref(none);
 }

@@ -25,4 +25,8 @@ void outcome_record_move(struct outcome_batch *batch, enum log_type type,
     const struct smtp_reply *reply, const struct ready_message *rm,
     const struct message *m, const char *queue);
 
+/* LOG_DELAYED for a queue that has to wait: it is about no message. */
+void outcome_record_queue(struct outcome_batch *batch,
+    const struct scheduled_queue *sq, const struct smtp_reply *reply);
+
 #endif

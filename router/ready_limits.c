@@ -7,6 +7,7 @@
  */
 #include "router/ready_limits.h"
 
+#include "base/clock.h"
 #include "base/xalloc.h"
 #include "router/ready_message.h"
 #include "router/ready_queue.h"
@@ -17,6 +18,7 @@
 /* Held while a connection is waited for, by those near the front of a line. */
 #define WAITING_READY 4
 #define NEAR 16
+#define TELL_MS 1000
 
 struct gate_set {
 	struct gate **gates;
@@ -35,6 +37,7 @@ struct ready_limits {
 	size_t slot_count;
 	struct gate_waiter message, connection;
 	int64_t idle_ms;
+	int64_t told_at; /* clock_now_ms */
 };
 
 /* ---- sets of gates ---- */
@@ -432,7 +435,30 @@ void ready_limits_chosen(struct ready_queue *rq, size_t count)
 	take_set(&rq->limits->choices, count);
 }
 
+static bool is_slow(const struct gate_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (gate_is_slow(set->gates[i]))
+			return true;
+	return false;
+}
+
+bool ready_limits_are_slow(const struct ready_limits *l)
+{
+	return is_slow(&l->messages) || is_slow(&l->connections);
+}
+
 /* ---- for operators ---- */
+
+bool ready_limits_may_tell(struct ready_queue *rq)
+{
+	int64_t now = clock_now_ms();
+
+	if (rq->limits->told_at && now - rq->limits->told_at < TELL_MS)
+		return false;
+	rq->limits->told_at = now;
+	return true;
+}
 
 const char *ready_limits_why(const struct ready_queue *rq, int64_t *ms)
 {

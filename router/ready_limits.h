@@ -65,6 +65,11 @@ void ready_limits_leave(struct ready_queue *rq);
 size_t ready_limits_choices(const struct ready_queue *rq);
 void ready_limits_chosen(struct ready_queue *rq, size_t count);
 
+/* Those that want to put more into rq may be told why they cannot: now and
+ * then, not each time. */
+bool ready_limits_may_tell(struct ready_queue *rq);
+/* It may be a while until more than one message can go on. */
+bool ready_limits_are_slow(const struct ready_limits *limits);
 /* What keeps rq from going on, for operators, and for how many milliseconds
  * (-1: nobody knows).  NULL: nothing of this. */
 const char *ready_limits_why(const struct ready_queue *rq, int64_t *ms);

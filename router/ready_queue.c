@@ -11,6 +11,7 @@
 #include "router/connection.h"
 #include "router/destination.h"
 #include "router/egress.h"
+#include "router/held_queues.h"
 #include "router/intake.h"
 #include "router/lua_connection.h"
 #include "router/outcome.h"
@@ -97,6 +98,28 @@ static void give_back(struct ready_queue *rq, size_t most)
 	}
 }
 
+/* That it is a limit that holds their mail. */
+static void tell_queues(struct ready_queue *rq)
+{
+	struct list *pos;
+	struct scheduled_queue *last = NULL;
+
+	for (pos = rq->waiting.next; pos != &rq->waiting; pos = pos->next) {
+		struct scheduled_queue *sq =
+		    LIST_ITEM(pos, struct ready_message, link)->sq;
+
+		if (sq != last)
+			held_queues_blocked(rq->r->held, sq);
+		last = sq;
+	}
+	/* There may be many, and this is done whenever a rate closes. */
+	if (!ready_limits_may_tell(rq))
+		return;
+	for (pos = rq->routes.next; pos != &rq->routes; pos = pos->next)
+		held_queues_blocked(
+		    rq->r->held, LIST_ITEM(pos, struct route, waiter)->sq);
+}
+
 /* What waits for a rate that stays closed, waits in the file. */
 static void obey_limits(struct ready_queue *rq)
 {
@@ -105,8 +128,9 @@ static void obey_limits(struct ready_queue *rq)
 		ready_limits_leave(rq);
 		return;
 	}
-	if (rq->waiting_count == 0 || ready_limits_room(rq) > 0)
+	if (ready_limits_room(rq) > 0)
 		return;
+	tell_queues(rq);
 	give_back(rq, ready_limits_paid(rq));
 	ready_limits_line_up(rq);
 }
@@ -364,7 +388,8 @@ void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm)
 		return;
 	list_remove(&rm->link);
 	rq->waiting_count--;
-	if (!list_empty(&rq->routes) && ready_queue_worth_filling(rq))
+	if (!list_empty(&rq->routes) &&
+	    (rq->limits || ready_queue_worth_filling(rq)))
 		ready_queue_work(rq);
 }
 

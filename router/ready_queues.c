@@ -270,6 +270,19 @@ static void give_up_some(struct ready_queues *rqs, int64_t now)
 	}
 }
 
+/* Idle connections whose place under a shared limit others wait for. */
+static void end_wanted(struct ready_queue *rq)
+{
+	struct list *pos, *tmp;
+
+	LIST_EACH (pos, tmp, &rq->idle) {
+		struct connection *c = LIST_ITEM(pos, struct connection, idle);
+
+		if (connection_is_wanted(c))
+			connection_end(c);
+	}
+}
+
 void ready_queues_tick(struct ready_queues *rqs)
 {
 	int64_t now = clock_now_ms();
@@ -282,6 +295,8 @@ void ready_queues_tick(struct ready_queues *rqs)
 		struct ready_queue *rq = value;
 
 		rq->eager = rq->waiting_count > 0;
+		if (rq->limits)
+			end_wanted(rq);
 		if (rq->waiting_count > 0 || !list_empty(&rq->routes))
 			ready_queue_work(rq);
 		if (rq->users > 0 || rq->waiting_count > 0 ||

@@ -23,6 +23,7 @@
 #include "router/egress.h"
 #include "router/enumeration.h"
 #include "router/gate.h"
+#include "router/held_queues.h"
 #include "router/intake.h"
 #include "router/maildir_delivery.h"
 #include "router/message_load.h"
@@ -255,6 +256,7 @@ bool router_start(struct router *r, struct err *err)
 	r->gates = gates_new(r->loop);
 	r->tls_counts = tls_counts_new(r);
 	r->records = record_memory_new();
+	r->held = held_queues_new(r);
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
@@ -292,5 +294,6 @@ void router_end(struct router *r)
 	gates_free(r->gates);
 	ready_means_unref(r->plain_means);
 	record_memory_free(r->records);
+	held_queues_free(r->held);
 	loop_timer_free(r->second);
 }

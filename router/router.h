@@ -22,6 +22,7 @@
 struct egress;
 struct enumerations;
 struct gates;
+struct held_queues;
 struct injections;
 struct intake;
 struct log_writer;
@@ -129,6 +130,7 @@ struct router {
 	struct intake *intake;
 	struct egress *egress;
 	struct gates *gates;
+	struct held_queues *held;
 	struct source_health *health;
 	struct ready_queues *ready;
 	struct outcomes *outcomes;

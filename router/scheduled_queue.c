@@ -70,6 +70,7 @@ void scheduled_queue_free(struct scheduled_queue *sq)
 	forget_routes(sq);
 	gate_leave_line(&sq->turn);
 	gate_unref(sq->rate);
+	free(sq->held_because);
 	record_unref(sq->config);
 	record_unref(sq->config_next);
 	destination_unref(sq->destination);

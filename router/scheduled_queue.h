@@ -75,7 +75,10 @@ struct scheduled_queue {
 	size_t leased_messages;
 	struct gate *rate;       /* max_message_rate; NULL: none */
 	struct gate_waiter turn; /* in its line while that blocks us */
-	int64_t since;           /* clock_now_ms: in this state */
+	char *held_because; /* held_queues.h has told this; NULL: nothing */
+	int64_t held_until; /* unix seconds: told until then */
+	bool held_before;   /* for a moment only, which is not told */
+	int64_t since;      /* clock_now_ms: in this state */
 	int64_t not_before;
 };
 
@@ -110,6 +113,9 @@ void scheduled_queue_unwait(struct scheduled_queue *sq);
 /* What it waits for while it is blocked, for operators, and for how many
  * milliseconds (-1: nobody knows).  NULL: that what it goes to has room. */
 const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms);
+/* Some rate or limit lets so little through that it is worth a look whether
+ * anything is left, before it is said to wait. */
+bool scheduled_queue_is_slow(const struct scheduled_queue *sq);
 /* Blocked by nothing but its own rate, which opens by itself. */
 bool scheduled_queue_only_waits(const struct scheduled_queue *sq);
 /* A leased message will be dispatched; those that were leased with it follow,

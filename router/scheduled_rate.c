@@ -9,6 +9,7 @@
 #include "lua/script.h"
 #include "router/intake.h"
 #include "router/policy_call.h"
+#include "router/ready_limits.h"
 #include "router/ready_queue.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
@@ -90,6 +91,19 @@ const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms)
 		*ms = until;
 	}
 	return why;
+}
+
+bool scheduled_queue_is_slow(const struct scheduled_queue *sq)
+{
+	if (sq->rate && gate_is_slow(sq->rate))
+		return true;
+	for (size_t i = 0; i < sq->route_count; i++) {
+		const struct ready_queue *rq = sq->routes[i].rq;
+
+		if (rq && rq->limits && ready_limits_are_slow(rq->limits))
+			return true;
+	}
+	return false;
 }
 
 bool scheduled_queue_only_waits(const struct scheduled_queue *sq)

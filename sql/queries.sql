@@ -259,6 +259,14 @@ UPDATE owner SET alive_until = ?2 WHERE id = ?1;
 -- name: owner_stop
 UPDATE owner SET stopped_at = ?2 WHERE id = ?1;
 
+-- name: held_put
+INSERT INTO held_queue (queue, because, until) VALUES (?1, ?2, ?3)
+ON CONFLICT (queue) DO UPDATE SET because = ?2, until = ?3;
+-- name: held_drop
+DELETE FROM held_queue WHERE queue = ?1;
+-- name: held_sweep
+DELETE FROM held_queue WHERE until < ?1;
+
 -- name: sweep_pending
 SELECT id FROM content WHERE state = 0 AND created_at <= ?1
  ORDER BY created_at LIMIT 16;

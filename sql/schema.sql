@@ -1,4 +1,4 @@
--- schema.sql: the tables of a new queue file, version 5
+-- schema.sql: the tables of a new queue file, version 6
 --
 -- Tables are ours and may change with a migration; operators use the views
 -- (views.sql).  All times are unix seconds (_at) or milliseconds (_ms), UTC.
@@ -14,7 +14,7 @@ PRAGMA page_size = 4096;
 PRAGMA auto_vacuum = INCREMENTAL;
 -- "PENS"
 PRAGMA application_id = 1346719315;
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 -- The bytes of a message, shared by all batches of one transaction.  Up to
 -- 64 KiB stand in `bytes`; larger content has bytes NULL and rows in chunk.
@@ -147,6 +147,17 @@ CREATE TABLE suspension (
 	created_at INTEGER NOT NULL,
 	until      INTEGER
 ) STRICT;
+
+-- A scheduled queue that the router does not pull from for a while, because a
+-- rate or a limit of the policy is closed.  Rewritten now and then while that
+-- lasts; of no meaning after `until`.
+CREATE TABLE held_queue (
+	queue   INTEGER PRIMARY KEY,
+	because TEXT    NOT NULL,
+	until   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX held_queue_until ON held_queue(until);
 
 -- What happened to mail and what operators did, oldest first; bounded by age
 -- and number.  Texts, not row ids, so that it outlives what it is about.

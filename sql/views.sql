@@ -154,12 +154,15 @@ SELECT m.uuid    AS id,
        WHEN o.alive_until IS NULL OR o.stopped_at IS NOT NULL
             OR o.alive_until < unixepoch() THEN
            'due now, but no router runs'
+       WHEN h.queue IS NOT NULL THEN
+           'due now, but the queue waits for ' || h.because
        ELSE
            'due now: the router takes it as limits allow'
        END AS why,
        CASE WHEN r.state <> 0 THEN NULL
             WHEN s.id IS NOT NULL THEN datetime(s.until, 'unixepoch')
             WHEN r.due_at > unixepoch() THEN datetime(r.due_at, 'unixepoch')
+            ELSE datetime(h.until, 'unixepoch')
             END  AS until,
        CASE r.state WHEN 0 THEN 'queued' WHEN 1 THEN 'leased' ELSE 'held'
             END  AS state,
@@ -182,6 +185,7 @@ SELECT m.uuid    AS id,
   JOIN message AS m ON m.id = r.message
   JOIN queue   AS q ON q.id = r.queue
   LEFT JOIN owner AS o ON o.id = 1
+  LEFT JOIN held_queue AS h ON h.queue = r.queue AND h.until > unixepoch()
   LEFT JOIN suspension AS s ON s.id =
        (SELECT min(x.id) FROM suspension AS x
          WHERE (x.until IS NULL OR x.until > unixepoch())

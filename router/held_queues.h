@@ -1,0 +1,32 @@
+/*
+ * held_queues.h - operators and senders are told what a scheduled queue waits
+ * for
+ *
+ * While a rate or a limit is closed nothing is pulled from the queue, and its
+ * rows say nothing (design, 4).  Instead one Delayed record is written for the
+ * queue and the cause, and the view v_why and `penstock status` name it until
+ * the queue goes on or is empty.  Rates that open and close all the time cost a
+ * row every ten seconds, not one each time.
+ *
+ * Threads: the loop's.
+ */
+#ifndef ROUTER_HELD_QUEUES_H
+#define ROUTER_HELD_QUEUES_H
+
+#include "base/json.h"
+#include "base/list.h"
+
+struct held_queues;
+struct router;
+struct scheduled_queue;
+
+struct held_queues *held_queues_new(struct router *r) MUST_USE;
+void held_queues_free(struct held_queues *held);
+/* sq was blocked; perhaps by something that is worth telling. */
+void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq);
+/* Nothing of sq is due any more. */
+void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq);
+/* Those in the list, an array of { queue, because, until }. */
+void held_queues_status(const struct list *blocked, struct json_object *o);
+
+#endif
