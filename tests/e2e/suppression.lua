@@ -293,6 +293,65 @@ t.test('setup says what is wrong with it, and where', function()
   end
 end)
 
+-- ---- reports ----
+
+local function report(kind, fields, header)
+  return crlf('From: mailer-daemon@dest.test\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=' .. kind
+    .. '; boundary="b"\n\n--b\nContent-Type: text/plain\n\nA report.\n--b\nContent-Type: message/' .. kind .. '\n\n'
+    .. fields .. '\n--b\nContent-Type: text/rfc822-headers\n\n') .. header .. '\r\n--b--\r\n'
+end
+
+local COMPLAINT = 'Feedback-Type: %s\nUser-Agent: dest/1\nVersion: 1\n'
+local FAILED = 'Reporting-MTA: dns; dest.test\n\nFinal-Recipient: rfc822; bob@dest.test\nAction: failed\nStatus: 5.1.1\n'
+  .. 'Diagnostic-Code: smtp; 550 5.1.1 no such user\n'
+
+-- A message to bob that has left: the header that arrived.
+local function deliver(milter, router, sink, from)
+  local before = #sink:messages()
+  t.eq(try(milter, from, 'bob@dest.test', crlf('Message-ID: <m' .. before .. '@sender.test>\nSubject: x\n\nHello.\n')),
+    'discard')
+  t.none(router, 'SELECT count(*) FROM recipient')
+  local all = sink:messages()
+  t.eq(#all, before + 1)
+  return all[#all].data:match '^(.-\r\n)\r\n'
+end
+
+local function bring(milter, data)
+  t.eq(try(milter, '', 'x@bounces.test', data, { ip = '203.0.113.5', helo = 'dest.test' }), 'discard')
+end
+
+t.test('a complaint about mail that we sent holds off the mail of its tenant, for ever', function()
+  local sink = t.smtp_sink()
+  local text = policy(sink, { setup = '{}', extra = TENANTS })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  local header = deliver(milter, router, sink, 'x-acme@sender.test')
+  bring(milter, report('feedback-report', COMPLAINT:format 'not-spam', header))
+  t.rows(list(milter), {})
+  bring(milter, report('feedback-report', COMPLAINT:format 'abuse', header))
+  t.rows(list(milter), { { 'bob@dest.test', 'acme', 'abuse', 'Feedback' } })
+  t.rows(milter:sql "SELECT coalesce(until, 'never'), reason FROM v_suppression", { { 'never', 'reported by dest/1' } })
+  t.match(try(milter, 'x-acme@sender.test', 'bob@dest.test'), REFUSED .. 'abuse%)$')
+  t.eq(try(milter, 'x-other@sender.test', 'bob@dest.test'), 'discard')
+  -- A report about a suppressed address comes in all the same.
+  bring(milter, report('feedback-report', COMPLAINT:format 'abuse', header))
+end)
+
+t.test('a late bounce counts once for each message, however often it is reported', function()
+  local sink = t.smtp_sink()
+  local text = policy(sink, {
+    setup = "{ rules = { { record = 'OOB', code = '5.1.1', count = 2, within = '7 days', keep = '30 days' } }, scope = 'global' }",
+  })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  local first = deliver(milter, router, sink, 'ann@sender.test')
+  for _ = 1, 3 do
+    bring(milter, report('delivery-status', FAILED, first))
+  end
+  t.rows(list(milter), {})
+  bring(milter, report('delivery-status', FAILED, deliver(milter, router, sink, 'ann@sender.test')))
+  t.rows(list(milter), { { 'bob@dest.test', '*', 'Uncategorized', 'OOB' } })
+  t.match(try(milter, 'x-other@sender.test', 'bob@dest.test'), REFUSED)
+end)
+
 -- ---- the command ----
 
 local function run(...)
