@@ -162,6 +162,37 @@ static bool find_group(const char *group, gid_t *gid, struct err *err)
 	return true;
 }
 
+/* user[:group] */
+static const struct passwd *find_user(const char *user, struct err *err)
+{
+	size_t len = strcspn(user, ":");
+	const struct passwd *pw = NULL;
+	char name[64];
+
+	if (len < sizeof name) {
+		memcpy(name, user, len);
+		name[len] = '\0';
+		pw = getpwnam(name);
+	}
+	if (!pw)
+		err_set(err, ERR_CONFIG, "unknown user \"%.*s\"",
+		    len < 64 ? (int)len : 64, user);
+	return pw;
+}
+
+bool daemon_give(const char *path, const char *user, struct err *err)
+{
+	const struct passwd *pw;
+
+	if (!user || geteuid() != 0)
+		return true;
+	pw = find_user(user, err);
+	if (!pw)
+		return false;
+	return chown(path, pw->pw_uid, (gid_t)-1) == 0 ||
+	       err_errno(err, ERR_CONFIG, "give %s to %s", path, pw->pw_name);
+}
+
 bool daemon_drop(const char *user, const char *group, struct err *err)
 {
 	char name[64];
@@ -172,18 +203,13 @@ bool daemon_drop(const char *user, const char *group, struct err *err)
 
 	if (!user || geteuid() != 0)
 		return true;
-	colon = strchr(user, ':');
-	if (!str_copy(name, sizeof name, user) && !colon)
-		return err_set(err, ERR_CONFIG, "unknown user \"%.64s\"", user);
-	if (colon) {
-		name[(size_t)(colon - user) < sizeof name ? colon - user : 0] =
-		    '\0';
-		if (!group)
-			group = colon + 1;
-	}
-	pw = getpwnam(name);
+	pw = find_user(user, err);
 	if (!pw)
-		return err_set(err, ERR_CONFIG, "unknown user \"%s\"", name);
+		return false;
+	(void)str_copy(name, sizeof name, pw->pw_name);
+	colon = strchr(user, ':');
+	if (colon && !group)
+		group = colon + 1;
 	uid = pw->pw_uid;
 	gid = pw->pw_gid;
 	if (group && *group && !find_group(group, &gid, err))

@@ -291,7 +291,9 @@ static void bind_socket(
 		    "may this user write to it?",
 		    spec);
 	(void)umask(before);
-	if (!milter_socket_permit(sock, mode, o->socket_group, &err))
+	/* milter_wakeup.c connects to it as the user that we become. */
+	if ((*sock->path && !daemon_give(sock->path, o->user, &err)) ||
+	    !milter_socket_permit(sock, mode, o->socket_group, &err))
 		give_up(&err);
 }
 

@@ -172,9 +172,11 @@ static const struct param_spec specs[] = {
 		"makes duplicates."),
     P_DURATION(S, idle_timeout, .fallback = "5s",
 	.help = "How long an idle connection is kept for another message."),
-    P_DURATION(S, system_shutdown_timeout, .flags = PARAM_IGNORED,
-	.help = "Ignored: when the router stops, every session has 30 "
-		"seconds."),
+    P_DURATION(S, system_shutdown_timeout,
+	.help = "How long a session may go on with what it is at when the "
+		"router stops; then it is dropped, and the message tried "
+		"again. Absent: 30 seconds. Beyond a minute the service "
+		"manager has to be patient, too (TimeoutStopSec)."),
     P_CIDR_LIST(S, prohibited_hosts,
 	.fallback = "127.0.0.0/8, ::1, 0.0.0.0, ::",
 	.help = "Addresses never to connect to. A site that has one of them "
@@ -315,6 +317,13 @@ bool egress_path_implicit_tls(const struct egress_path *path, uint16_t port)
 	if (param_given(&egress_path_params, path, "implicit_tls"))
 		return path->implicit_tls;
 	return port == 465 && path->enable_tls != TLS_DISABLED;
+}
+
+int64_t egress_path_shutdown_ms(const struct egress_path *path)
+{
+	return param_given(&egress_path_params, path, "system_shutdown_timeout")
+		   ? path->system_shutdown_timeout.ms
+		   : EGRESS_PATH_SHUTDOWN_MS;
 }
 
 int64_t egress_path_broken_tls_ms(const struct egress_path *path)

@@ -84,6 +84,9 @@ const struct egress_path *egress_path_defaults(void);
 bool egress_path_implicit_tls(const struct egress_path *path, uint16_t port);
 /* How long opportunistic TLS that failed is left alone; 0: not at all. */
 int64_t egress_path_broken_tls_ms(const struct egress_path *path);
+/* What a session may still take when the router stops. */
+#define EGRESS_PATH_SHUTDOWN_MS 30000
+int64_t egress_path_shutdown_ms(const struct egress_path *path);
 /* The words of openssl_options; ends with NULL. */
 extern const char *const egress_path_openssl_options[];
 

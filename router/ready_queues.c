@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "net/local_addr.h"
+#include "policy/egress_path.h"
 #include "router/connection.h"
 #include "router/destination.h"
 #include "router/outcome.h"
@@ -335,6 +336,49 @@ void ready_queues_stop(struct ready_queues *rqs, bool at_once)
 				connection_abort(conn);
 			else
 				connection_end(conn);
+		}
+	}
+}
+
+int64_t ready_queues_grace_ms(const struct ready_queues *rqs)
+{
+	int64_t most = 0;
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	while (map_each(rqs->by_name, &pos, &name, &value)) {
+		const struct ready_queue *rq = value;
+		const struct list *c;
+
+		for (c = rq->connections.next; c != &rq->connections;
+		     c = c->next) {
+			int64_t ms = egress_path_shutdown_ms(
+			    LIST_ITEM(c, struct connection, link)->plan.path);
+
+			most = ms > most ? ms : most;
+		}
+	}
+	return most;
+}
+
+void ready_queues_overdue(struct ready_queues *rqs, int64_t after_ms)
+{
+	size_t pos = 0;
+	const char *name;
+	void *value;
+
+	while (map_each(rqs->by_name, &pos, &name, &value)) {
+		struct ready_queue *rq = value;
+		struct list *c, *tmp;
+
+		LIST_EACH (c, tmp, &rq->connections) {
+			struct connection *conn =
+			    LIST_ITEM(c, struct connection, link);
+
+			if (after_ms >=
+			    egress_path_shutdown_ms(conn->plan.path))
+				connection_abort(conn);
 		}
 	}
 }

@@ -38,6 +38,11 @@ void ready_queues_released(struct ready_queues *rqs);
 void ready_queues_tick(struct ready_queues *rqs);
 /* Gives back what is not in a job; connections finish what they are at (or, at
  * once, drop it). */
+/* What the most patient open session may take to end (system_shutdown_timeout).
+ */
+int64_t ready_queues_grace_ms(const struct ready_queues *rqs);
+/* So long after a stop: drops the sessions whose time is over. */
+void ready_queues_overdue(struct ready_queues *rqs, int64_t after_ms);
 void ready_queues_stop(struct ready_queues *rqs, bool at_once);
 void ready_queues_status(const struct ready_queues *rqs, struct json_object *o);
 

@@ -17,6 +17,7 @@
 #include "base/xalloc.h"
 #include "logs/log_writer.h"
 #include "lua/script.h"
+#include "policy/egress_path.h"
 #include "queue/queue.h"
 #include "router/admission.h"
 #include "router/deferred_injection.h"
@@ -37,7 +38,7 @@
 #include "router/sts_memory.h"
 #include "router/tls_counts.h"
 
-#define STOP_MS 30000
+#define STOP_MS EGRESS_PATH_SHUTDOWN_MS
 #define RECOVER_MS 5000
 /* After the deadline connections are dropped; what is then still open (a stuck
  * disk, a foreign writer) gets that long, and is delivered again. */
@@ -93,6 +94,8 @@ static void check_deadline(struct router *r)
 {
 	int64_t now = clock_now_ms();
 
+	if ((r->holds & HOLD_STOPPING) && !(r->holds & HOLD_POISON))
+		ready_queues_overdue(r->ready, now - r->stop_began);
 	if (!(r->holds & (HOLD_STOPPING | HOLD_POISON)) ||
 	    now < r->stop_deadline)
 		return;
@@ -109,11 +112,15 @@ static void check_deadline(struct router *r)
 
 void router_stop(struct router *r, const char *why, int exit_code)
 {
+	int64_t grace;
+
 	if (r->holds & HOLD_STOPPING)
 		return;
 	diag_info("stopping: %s", why);
 	r->exit_code = exit_code;
-	r->stop_deadline = clock_now_ms() + STOP_MS;
+	grace = ready_queues_grace_ms(r->ready);
+	r->stop_began = clock_now_ms();
+	r->stop_deadline = r->stop_began + (grace > STOP_MS ? grace : STOP_MS);
 	router_hold(r, HOLD_STOPPING, "stopping");
 	ready_queues_stop(r->ready, false);
 	outcomes_flush(r->outcomes);

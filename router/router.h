@@ -145,6 +145,7 @@ struct router {
 	const struct ready_message *suspect;
 	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */
+	int64_t stop_began;        /* clock_now_ms */
 	int64_t stop_deadline;     /* clock_now_ms; of a stop or a recovery */
 	bool recovering;           /* the queue threads are at it */
 };

@@ -242,3 +242,20 @@ end)]]):format(host, t.local_logs(), answer)
   local _, out = t.penstock('show', ref, '--body')
   t.has(out, 'by old.test')
 end)
+
+t.test('with --user the socket is the user\'s own, so that the milter can still connect to it', function()
+  local dir = t.context().dir
+  local whoami = io.popen 'id -u'
+  local is_root = whoami:read 'a' == '0\n'
+  whoami:close()
+  if not is_root then
+    return -- nothing is given up, and the socket is ours
+  end
+  os.execute(('chmod 0777 %s && touch %s/x && chown -R nobody %s'):format(dir, dir, dir))
+  local milter = t.milter {
+    policy = t.accept_policy(), args = { '--user', 'nobody', '--socket-mode', '0600' },
+  }
+  local stat = io.popen(('stat -c "%%U %%a" %s'):format(milter.socket:sub(6)))
+  t.eq(stat:read 'a', 'nobody 600\n')
+  stat:close()
+end)

@@ -147,3 +147,37 @@ t.test('recipients of one message that are due together are enumerated together'
     message:set_meta('who', #message:recipient_list())]] }) }
   t.eq(t.log(router, 'Delivery').meta.who, 2)
 end)
+
+-- ---- the end ----
+
+t.test('system_shutdown_timeout is what a session may still take when the router stops', function()
+  local sink = t.smtp_sink { dot = 'stall' }
+  local router = t.router { policy = t.smart_host(sink, { path = "system_shutdown_timeout = '1s'" }) }
+  router:enqueue { to = 'a@example.com' }
+  router:line('content %-> end of data')
+  router:signal(15)
+  router:advance(2) -- not yet the 30 seconds of sessions without it
+  t.eq(router:wait(20000), 0)
+  t.rows(router:sql 'SELECT state, attempts FROM recipient', { { 0, 1 } })
+end)
+
+t.test('a session with a long system_shutdown_timeout ends what it is at', function()
+  local gate = {}
+  local sink = t.smtp_sink { dot = function()
+    while not gate.open do
+      sched.pass(10)
+    end
+    return '250 2.0.0 taken'
+  end }
+  local router = t.router { policy = t.smart_host(sink, { path = "system_shutdown_timeout = '5 mins'" }) }
+  router:enqueue { to = 'a@example.com' }
+  router:line('content %-> end of data')
+  router:signal(15)
+  router:line('stopping')
+  router:advance(120)
+  router:ask 'status'
+  gate.open = true
+  t.eq(router:wait(20000), 0)
+  t.eq(#sink:messages(), 1)
+  t.rows(router:sql 'SELECT count(*) FROM recipient', { { 0 } })
+end)
