@@ -1,7 +1,7 @@
 -- A bounce from end to end: our Postfix takes mail through the milter, the router
 -- sends it to a real Postfix elsewhere, which bounces it later; the bounce comes back
--- through our Postfix and the milter, and whoever runs the mailing hears of it at a
--- webhook.
+-- through our Postfix and the milter, whoever runs the mailing hears of it at a
+-- webhook, and the next mailing does not go there again.
 local t = require 'harness'
 local postfix = require 'postfix'
 local web_server = require 'web_server'
@@ -10,6 +10,7 @@ local function policy(remote_port, web_port)
   return ([[
 local kumo = require 'kumo'
 local log_hooks = require 'policy-extras.log_hooks'
+require('penstock.suppression'):setup { rules = { { record = 'OOB', code = '5.1.1' } } }
 kumo.on('init', function()
   kumo.start_esmtp_listener {
     listen = '0.0.0.0:25', relay_hosts = {}, trace_headers = { include_meta_names = { 'mailing' } },
@@ -39,7 +40,7 @@ end)
 ]]):format(t.local_logs(), web_port, remote_port)
 end
 
-t.test('the webhook hears of a bounce that a real Postfix made of our mail, with whom we wrote to', function()
+t.test('the webhook hears of a bounce that a real Postfix made of our mail, with whom we wrote to, and the address is suppressed', function()
   t.write('code', '200')
   local _, web_port = web_server.start()
   -- The other side is asked for its port first: the policy names it.
@@ -90,4 +91,14 @@ t.test('the webhook hears of a bounce that a real Postfix made of our mail, with
   -- Posted once, and nothing is left anywhere.
   t.none(router, 'SELECT count(*) FROM recipient')
   t.eq(#web_server.posted(), 1)
+
+  -- The next mailing does not go there again, others do.
+  status, out = ours:swaks('-f', 'news-4712@bounces.test', '-t', 'nobody-here@receiver.test')
+  t.ok(status ~= 0, out)
+  local refused = t.log(milter, 'Rejection', { code = 550 })
+  t.eq(refused.sender, 'news-4712@bounces.test')
+  t.has(refused.response.content, 'suppressed since')
+  status, out = ours:swaks('-f', 'news-4712@bounces.test', '-t', 'root@receiver.test')
+  t.eq(status, 0, out)
+  t.log(router, 'Delivery', { recipient = 'root@receiver.test' }, 60000)
 end)
