@@ -132,7 +132,7 @@ local function deliver(router, sink, to)
         return x
       end
     end
-  end)
+  end, 60000) -- each of the policy's events may take 10 s
   return r, sink.sessions[#sink.sessions]
 end
 
