@@ -52,9 +52,10 @@ static const char *now(void)
 
 	buf_reset(&said);
 	while ((got = log_stream_next(stream, &line, &err)) != LOG_READ_END) {
-		const struct value *n =
-		    line.record ? value_get(line.record, "n") : NULL;
+		const struct value *n = NULL;
 
+		if (got == LOG_READ_LINE && line.record)
+			n = value_get(line.record, "n");
 		if (said.len)
 			buf_addch(&said, ' ');
 		if (got == LOG_READ_FAILED)
