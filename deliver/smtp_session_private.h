@@ -37,11 +37,11 @@ struct smtp_session {
 	int64_t connect_deadline; /* 0: connected, the engine has its own */
 	struct session_facts facts;
 	struct tls_facts *tls; /* NULL: no handshake yet */
-	bool greeted;       /* some candidate was ready once */
-	bool made_progress; /* on this connection a job ended well */
-	bool hurt;          /* and one did not, because of the connection */
-	bool reached;       /* the host was, and not only a proxy before it */
-	bool tls_counted;   /* what became of TLS has been told */
+	bool greeted;          /* some candidate was ready once */
+	bool made_progress;    /* on this connection a job ended well */
+	bool hurt;             /* and one did not, because of the connection */
+	bool reached;     /* the host was, and not only a proxy before it */
+	bool tls_counted; /* what became of TLS has been told */
 
 	struct work now;
 	struct delivery_job *ahead; /* fetched early, not begun */
