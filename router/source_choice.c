@@ -55,7 +55,7 @@ int source_turn_pick(struct source_turn *t, const struct egress_pool *pool,
 	if (!t->taken && t->queues > 1 && t->messages <= t->queues * FEW)
 		take_turns(t, pool);
 	/* A refreshed pool may have other entries. */
-	if (t->left == 0 || t->pool != pool)
+	if (!t->taken || t->left == 0 || t->pool != pool)
 		return egress_pool_pick(pool, &t->turn, usable);
 	if (before < 0 || !is_left(t, usable, (size_t)before)) {
 		size_t n = 0;
