@@ -55,6 +55,7 @@ void script_bind_open(lua_State *L)
 	bind_dsn_open(L);
 	bind_regex_open(L);
 	bind_secrets_open(L);
+	bind_shaping_open(L);
 	bind_string_open(L);
 	bind_throttle_open(L);
 	bind_time_open(L);

@@ -33,6 +33,7 @@ void bind_epoch_open(lua_State *L);    /* the files of the policy */
 void bind_encode_open(lua_State *L);   /* encode.* */
 void bind_regex_open(lua_State *L);    /* regex, regex_set_map */
 void bind_secrets_open(lua_State *L);  /* secrets.load */
+void bind_shaping_open(lua_State *L);  /* shaping.load */
 void bind_string_open(lua_State *L);   /* string.* */
 void bind_time_open(lua_State *L);     /* time.* */
 void bind_uuid_open(lua_State *L);     /* uuid.* */
@@ -95,6 +96,13 @@ void script_domain_map_push(
     lua_State *L, struct arena *arena, const struct value *value);
 void script_cidr_map_push(
     lua_State *L, struct arena *arena, const struct value *value);
+
+/* The object of kumo.shaping.load, in the same way. */
+#define SCRIPT_SHAPING "shaping"
+bool script_shaping_read(lua_State *L, int index);
+void script_shaping_push(
+    lua_State *L, struct arena *arena, const struct value *value);
+int script_l_site_names(lua_State *L); /* penstock.site_names */
 
 /* Bytes with .bytes, .hex, .base64 and so on; as text they are hex. */
 void script_bytes_push(lua_State *L, const void *p, size_t len);

@@ -14,7 +14,6 @@
 #include "lua/script_pool.h"
 #include "lua/script_table.h"
 #include "policy/param_rows.h"
-#include "policy/site_name.h"
 
 #define ZONE "penstock.dns_zone"
 
@@ -227,18 +226,6 @@ static void push_host(lua_State *L, const struct mx_result *mx, size_t i)
 	    L, "%s%s", mx->hosts[i].name, mx->is_literal ? "" : ".");
 }
 
-static void push_site_name(
-    lua_State *L, const struct mx_result *mx, struct arena *arena)
-{
-	struct site_host *hosts =
-	    ARENA_ARRAY(arena, struct site_host, mx->count);
-
-	for (size_t i = 0; i < mx->count; i++)
-		hosts[i] = (struct site_host){
-		    mx->hosts[i].name, mx->hosts[i].preference};
-	lua_pushstring(L, site_name(hosts, mx->count, arena));
-}
-
 /* hosts and by_pref, into the table on top. */
 static void set_hosts(lua_State *L, const struct mx_result *mx)
 {
@@ -273,18 +260,19 @@ static int l_lookup_mx(lua_State *L)
 	struct arena **held = script_box_arena_ref(L);
 	const struct mx_result *mx =
 	    script_mx_lookup(resolver, domain, script_state_of(L)->deadline);
+	const char *site;
 
 	*held = mx->arena;
 	script_check_time(L);
-	if (mx->status == MX_TEMP ||
-	    (mx->status == MX_NO_HOSTS && mx->count == 0))
+	site = script_site_name(mx, mx->arena);
+	if (!site)
 		return luaL_error(L, "dns: %s: %s", domain, mx->why);
 	lua_newtable(L);
 	lua_pushfstring(L, "%s%s", domain,
 	    mx->is_literal || str_ends(domain, ".") ? "" : ".");
 	lua_setfield(L, -2, "domain_name");
 	set_hosts(L, mx);
-	push_site_name(L, mx, mx->arena);
+	lua_pushstring(L, site);
 	lua_setfield(L, -2, "site_name");
 	set_flag(L, "is_domain_literal", mx->is_literal);
 	set_flag(L, "is_secure", mx->is_secure);

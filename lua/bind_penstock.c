@@ -135,6 +135,8 @@ void bind_penstock_open(lua_State *L)
 	lua_newtable(L);
 	lua_pushcfunction(L, l_envelope);
 	lua_setfield(L, -2, "envelope");
+	lua_pushcfunction(L, script_l_site_names);
+	lua_setfield(L, -2, "site_names");
 	lua_createtable(L, 0, 3);
 	lua_pushcfunction(L, l_index);
 	lua_setfield(L, -2, "__index");

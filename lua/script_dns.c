@@ -1,7 +1,8 @@
 /*
  * script_dns.c - the resolvers that policies ask
  *
- * One lock for the list of resolvers; nobody holds it while asking.
+ * One lock for the list of resolvers and for the site names that are known;
+ * nobody holds it while asking.
  */
 #include "lua/script_dns.h"
 
@@ -13,8 +14,11 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "policy/site_name.h"
 
 #define MX_TIMEOUT_MS 5000
+#define MOST_AT_ONCE 32
+#define MOST_SITES 10000
 
 struct named {
 	struct resolver *resolver;
@@ -31,6 +35,7 @@ static struct {
 	size_t count, size;
 } started; /* also those that were replaced */
 static int64_t mx_timeout_ms = MX_TIMEOUT_MS;
+static struct map *sites; /* domain -> its site name when it was last known */
 
 void script_use_forwarder(const char *forwarder)
 {
@@ -153,6 +158,8 @@ void script_resolvers_stop(void)
 	memset(&started, 0, sizeof started);
 	map_free(all, free_named);
 	all = NULL;
+	map_free(sites, free);
+	sites = NULL;
 	dns_zone_unref(default_zone);
 	default_zone = NULL;
 	pthread_mutex_unlock(&lock);
@@ -181,17 +188,22 @@ static void wake(struct mx_result *result, void *ctx)
 	pthread_mutex_unlock(&w->mutex);
 }
 
+static int64_t mx_deadline(int64_t deadline)
+{
+	int64_t latest =
+	    clock_now_ms() + __atomic_load_n(&mx_timeout_ms, __ATOMIC_RELAXED);
+
+	return deadline < latest ? deadline : latest;
+}
+
 /* The deadline is the resolver's to keep: it always answers. */
 struct mx_result *script_mx_lookup(
     struct resolver *resolver, const char *domain, int64_t deadline)
 {
 	struct waiter w = {
 	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
-	int64_t latest =
-	    clock_now_ms() + __atomic_load_n(&mx_timeout_ms, __ATOMIC_RELAXED);
 
-	mx_lookup(
-	    resolver, domain, deadline < latest ? deadline : latest, wake, &w);
+	mx_lookup(resolver, domain, mx_deadline(deadline), wake, &w);
 	pthread_mutex_lock(&w.mutex);
 	while (!w.result)
 		pthread_cond_wait(&w.cond, &w.mutex);
@@ -199,4 +211,113 @@ struct mx_result *script_mx_lookup(
 	pthread_cond_destroy(&w.cond);
 	pthread_mutex_destroy(&w.mutex);
 	return w.result;
+}
+
+/* ---- site names ---- */
+
+const char *script_site_name(const struct mx_result *mx, struct arena *arena)
+{
+	struct site_host *hosts;
+
+	if (mx->status == MX_TEMP ||
+	    (mx->status == MX_NO_HOSTS && mx->count == 0))
+		return NULL;
+	hosts = ARENA_ARRAY(arena, struct site_host, mx->count);
+	for (size_t i = 0; i < mx->count; i++)
+		hosts[i] = (struct site_host){
+		    mx->hosts[i].name, mx->hosts[i].preference};
+	return site_name(hosts, mx->count, arena);
+}
+
+struct crowd {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	size_t running;
+};
+
+struct asked {
+	struct crowd *crowd;
+	struct mx_result *result;
+};
+
+static void one_is_answered(struct mx_result *result, void *ctx)
+{
+	struct asked *asked = ctx;
+	struct crowd *crowd = asked->crowd;
+
+	pthread_mutex_lock(&crowd->mutex);
+	asked->result = result;
+	crowd->running--;
+	pthread_cond_signal(&crowd->cond);
+	pthread_mutex_unlock(&crowd->mutex);
+}
+
+/* Waits until at most `most` are under way. */
+static void wait_for(struct crowd *crowd, size_t most)
+{
+	pthread_mutex_lock(&crowd->mutex);
+	while (crowd->running > most)
+		pthread_cond_wait(&crowd->cond, &crowd->mutex);
+	pthread_mutex_unlock(&crowd->mutex);
+}
+
+static void ask_all(struct resolver *resolver, struct asked *asked,
+    const struct site_question *questions, size_t count, int64_t deadline)
+{
+	struct crowd crowd = {
+	    PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+	for (size_t i = 0; i < count; i++) {
+		wait_for(&crowd, MOST_AT_ONCE - 1);
+		asked[i].crowd = &crowd;
+		pthread_mutex_lock(&crowd.mutex);
+		crowd.running++;
+		pthread_mutex_unlock(&crowd.mutex);
+		mx_lookup(resolver, questions[i].domain, deadline,
+		    one_is_answered, &asked[i]);
+	}
+	wait_for(&crowd, 0);
+	pthread_cond_destroy(&crowd.cond);
+	pthread_mutex_destroy(&crowd.mutex);
+}
+
+/* Lock held. */
+static void remember(const char *domain, const char *name)
+{
+	char *known;
+
+	if (!sites)
+		sites = map_new();
+	known = map_get(sites, domain);
+	if (known ? str_eq(known, name) : map_count(sites) >= MOST_SITES)
+		return;
+	free(map_put(sites, domain, xstrdup(name)));
+}
+
+void script_site_names(struct resolver *resolver,
+    struct site_question *questions, size_t count, int64_t deadline,
+    struct arena *arena)
+{
+	struct asked *asked = ARENA_ARRAY(arena, struct asked, count);
+
+	ask_all(resolver, asked, questions, count, mx_deadline(deadline));
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < count; i++) {
+		struct site_question *q = &questions[i];
+		const struct mx_result *mx = asked[i].result;
+
+		q->name = script_site_name(mx, arena);
+		q->why = NULL;
+		if (q->name) {
+			remember(q->domain, q->name);
+		} else {
+			const char *known =
+			    sites ? map_get(sites, q->domain) : NULL;
+
+			q->why = arena_strdup(arena, mx->why);
+			q->name = known ? arena_strdup(arena, known) : NULL;
+		}
+		arena_unref(mx->arena);
+	}
+	pthread_mutex_unlock(&lock);
 }

@@ -36,5 +36,23 @@ void script_mx_timeout_set(int64_t ms);
 /* Waits.  The result's arena is the caller's to unref. */
 struct mx_result *script_mx_lookup(
     struct resolver *resolver, const char *domain, int64_t deadline) MUST_USE;
+/* The site name of what was found (policy/site_name.h), in `arena`; "" for a
+ * null MX.  NULL: nothing was found, mx->why says why. */
+const char *script_site_name(const struct mx_result *mx, struct arena *arena)
+    MUST_USE;
+
+struct site_question {
+	const char *domain;
+	/* The answer. */
+	const char *name; /* NULL: it cannot be told */
+	const char *why;  /* NULL: the DNS has just said so */
+};
+
+/* The site names of many domains at once.  Waits, no longer than one look-up
+ * may last.  A domain that cannot be looked up has the name that it had when
+ * this process last asked, with `why`. */
+void script_site_names(struct resolver *resolver,
+    struct site_question *questions, size_t count, int64_t deadline,
+    struct arena *arena);
 
 #endif

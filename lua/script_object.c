@@ -75,6 +75,10 @@ void script_config_push(
 		script_cidr_map_push(L, arena, value);
 		return;
 	}
+	if (str_eq(value->kind, SCRIPT_SHAPING)) {
+		script_shaping_push(L, arena, value);
+		return;
+	}
 	object = push_object(L, arena, value, 0);
 	object->set = script_param_set(value->kind);
 	object->charged = arena_used(arena);

@@ -170,7 +170,7 @@ static bool read_number(struct reading *r, int index, struct value *out)
 static bool read_held(
     struct reading *r, const char *kind, int depth, struct value *out)
 {
-	if (!read_table(r, lua_gettop(r->L), depth, out))
+	if (!read_any(r, lua_gettop(r->L), depth, out))
 		return false;
 	lua_pop(r->L, 1);
 	if (r->keep_maps)
@@ -198,6 +198,8 @@ static bool read_userdata(
 		return read_held(r, SCRIPT_DOMAIN_MAP, depth, out);
 	if (script_cidr_map_read(r->L, index))
 		return read_held(r, SCRIPT_CIDR_MAP, depth, out);
+	if (script_shaping_read(r->L, index))
+		return read_held(r, SCRIPT_SHAPING, depth, out);
 	return err_set(r->err, ERR_CONFIG,
 	    "an object (userdata) cannot be used as a value here");
 }

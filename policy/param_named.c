@@ -81,7 +81,8 @@ static struct value print_rates(
 	table.entries =
 	    ARENA_ARRAY(arena, struct value_entry, rates->count + 1);
 	for (size_t i = 0; i < rates->count; i++)
-		table.entries[i] = (struct value_entry){rates->items[i].name,
+		table.entries[i] = (struct value_entry){
+		    arena_strdup(arena, rates->items[i].name),
 		    param_type_rate.print(spec, &rates->items[i].rate, arena)};
 	return table;
 }
@@ -118,7 +119,8 @@ static struct value print_limits(
 	table.entries =
 	    ARENA_ARRAY(arena, struct value_entry, limits->count + 1);
 	for (size_t i = 0; i < limits->count; i++)
-		table.entries[i] = (struct value_entry){limits->items[i].name,
+		table.entries[i] = (struct value_entry){
+		    arena_strdup(arena, limits->items[i].name),
 		    {.type = VALUE_INT, .i = limits->items[i].limit}};
 	return table;
 }

@@ -258,6 +258,7 @@ for example in "$scratch"/example-*; do
 		# Files that an installation has.
 		grep -v "require 'kumo'" "$example" | sed "
 			s|'/etc/penstock/our-rules.toml', ||
+			s|/etc/penstock/shaping.toml|$src/contrib/policies/shaping.toml|
 			s|'bounce-rules.toml'|'$src/contrib/bounce-rules.toml'|" \
 			>>"$scratch/policy.lua"
 		"$build/penstock" --policy "$scratch/policy.lua" check \

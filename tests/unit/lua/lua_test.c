@@ -29,6 +29,7 @@ int main(void)
 	srunner_add_suite(runner, seeds_suite());
 	srunner_add_suite(runner, serde_suite());
 	srunner_add_suite(runner, session_suite());
+	srunner_add_suite(runner, shaping_suite());
 	srunner_add_suite(runner, sqlite_suite());
 	srunner_add_suite(runner, string_suite());
 	srunner_add_suite(runner, time_suite());

@@ -27,6 +27,7 @@ Suite *pool_suite(void);
 Suite *digest_suite(void);
 Suite *dkim_suite(void);
 Suite *dns_suite(void);
+Suite *shaping_suite(void);
 Suite *fs_suite(void);
 Suite *http_suite(void);
 Suite *map_suite(void);
