@@ -102,7 +102,8 @@ static void add_signed(
 	const char **recipients = xcalloc(count + 1, sizeof *recipients);
 	char key[TRACE_KEY_NAME_SIZE], mac[TRACE_MAC_SIZE];
 	struct trace_signed what = {.id = m->id, .at = clock_unix()};
-	struct buf queue = BUF_INIT, text = BUF_INIT;
+	struct buf queue = BUF_INIT, veiled = BUF_INIT, shown = BUF_INIT;
+	struct buf text = BUF_INIT;
 	struct json_object in;
 
 	for (size_t i = 0; i < count; i++)
@@ -112,10 +113,12 @@ static void add_signed(
 	if (!message_queue_name(m, &queue, NULL))
 		buf_reset(&queue);
 	what.queue = buf_str(&queue);
-	if (trace_sign(&what, key, mac)) {
+	if (trace_sign(&what, key, mac) &&
+	    trace_veil(&what, key, queue.data, queue.len, &veiled)) {
+		base64_encode(&shown, veiled.data, veiled.len);
 		json_open(&in, &text);
 		json_add_string(&in, "id", what.id);
-		json_add_string(&in, "queue", what.queue);
+		json_add_string(&in, "queue", buf_str(&shown));
 		json_add_int(&in, "time", what.at);
 		json_add_string(&in, "key", key);
 		json_add_string(&in, "mac", mac);
@@ -124,6 +127,8 @@ static void add_signed(
 		buf_add(o->buf, text.data, text.len);
 	}
 	buf_release(&queue);
+	buf_release(&veiled);
+	buf_release(&shown);
 	buf_release(&text);
 	free(recipients);
 }
@@ -267,27 +272,44 @@ static void recipients_of(
 			list[out->count++] = r->items[i].s;
 }
 
+/* NULL: cannot be read. */
+static const char *queue_of(const struct trace_signed *what, const char *key,
+    const char *shown, struct arena *arena)
+{
+	struct buf veiled = BUF_INIT, name = BUF_INIT;
+	const char *queue = NULL;
+
+	if (base64_decode(&veiled, shown, strlen(shown)) &&
+	    trace_veil(what, key, veiled.data, veiled.len, &name) &&
+	    strlen(buf_str(&name)) == name.len)
+		queue = arena_strdup(arena, buf_str(&name));
+	buf_release(&veiled);
+	buf_release(&name);
+	return queue;
+}
+
 static struct trace_claim claim_of(const struct value *v, struct arena *arena)
 {
 	const struct value *inner = value_get(v, SIGNED), *at;
 	struct trace_claim claim = {.says = {.id = id_of(v)}};
-	const char *id, *key, *mac;
+	const char *id, *key, *mac, *queue;
 
 	recipients_of(v, arena, &claim.says);
 	if (!inner || inner->type != VALUE_MAP)
 		return claim;
 	id = id_of(inner);
-	claim.says.queue = text_of(inner, "queue");
+	queue = text_of(inner, "queue");
 	at = value_get(inner, "time");
 	key = text_of(inner, "key");
 	mac = text_of(inner, "mac");
 	if (id)
 		claim.says.id = id;
-	if (!id || !claim.says.queue || !at || at->type != VALUE_INT || !key ||
-	    !mac)
+	if (!id || !queue || !at || at->type != VALUE_INT || !key || !mac)
 		return claim;
 	claim.says.at = at->i;
-	claim.verified = trace_verify(&claim.says, key, mac);
+	claim.says.queue = queue_of(&claim.says, key, queue, arena);
+	claim.verified =
+	    claim.says.queue && trace_verify(&claim.says, key, mac);
 	return claim;
 }
 

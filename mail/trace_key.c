@@ -17,6 +17,7 @@
 #define KEY_BYTES (TRACE_KEY_DIGITS / 2)
 #define MAC_BYTES 16
 #define PURPOSE "penstock trace header 1"
+#define VEIL "penstock trace header 1, veil"
 
 struct trace_key {
 	unsigned char bytes[KEY_BYTES];
@@ -194,17 +195,56 @@ static bool is_same(const char *a, const char *b, size_t len)
 	return differs == 0;
 }
 
+static const struct trace_key *key_named(const char *name)
+{
+	const struct trace_keys *current = atomic_load(&in_use);
+
+	for (size_t i = 0; current && i < current->count; i++)
+		if (str_eq(current->items[i].name, name))
+			return &current->items[i];
+	return NULL;
+}
+
 bool trace_verify(
     const struct trace_signed *what, const char *key, const char *mac)
 {
-	const struct trace_keys *current = atomic_load(&in_use);
+	const struct trace_key *k = key_named(key);
 	char right[TRACE_MAC_SIZE];
 
-	if (!current || strlen(mac) != TRACE_MAC_SIZE - 1)
-		return false;
-	for (size_t i = 0; i < current->count; i++)
-		if (str_eq(current->items[i].name, key))
-			return compute(&current->items[i], what, right) &&
-			       is_same(right, mac, TRACE_MAC_SIZE - 1);
-	return false;
+	return k && strlen(mac) == TRACE_MAC_SIZE - 1 &&
+	       compute(k, what, right) &&
+	       is_same(right, mac, TRACE_MAC_SIZE - 1);
+}
+
+/* ---- veils ---- */
+
+/* A stream of HMACs, one for each 32 bytes (counter mode), is added. */
+bool trace_veil(const struct trace_signed *what, const char *key,
+    const char *in, size_t len, struct buf *out)
+{
+	const struct trace_key *k = key_named(key);
+	struct digest_part secret, part;
+	unsigned char stream[DIGEST_MOST];
+	struct buf text = BUF_INIT;
+	size_t width = 0;
+	bool ok = k != NULL;
+
+	if (k)
+		secret = (struct digest_part){k->bytes, KEY_BYTES};
+	for (size_t i = 0; ok && i < len; i++) {
+		if (i % KEY_BYTES == 0) {
+			buf_reset(&text);
+			add_text(&text, VEIL);
+			add_text(&text, what->id);
+			buf_addf(&text, "%lld,%zu,", (long long)what->at, i);
+			part = (struct digest_part){text.data, text.len};
+			ok = digest_compute(
+			    "sha256", &secret, &part, 1, stream, &width, NULL);
+		}
+		if (ok)
+			buf_addch(out, (char)(stream[i % KEY_BYTES] ^
+					      (unsigned char)in[i]));
+	}
+	buf_release(&text);
+	return ok;
 }

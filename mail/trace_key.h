@@ -6,9 +6,12 @@
  * report of his own.  What is said under the member "penstock" of the header is
  * therefore signed:
  *
- *	"penstock": {"id": 32 hex digits, "queue": scheduled queue,
+ *	"penstock": {"id": 32 hex digits, "queue": scheduled queue, veiled,
  *		     "time": unix seconds, "key": 8 hex digits,
  *		     "mac": 32 hex digits}
+ *
+ * The queue's name holds the tenant and the campaign, which are nobody's
+ * business out there: it is in Base64, and read with the key only.
  *
  * mac is HMAC-SHA256 over all of them and the recipients that the header names,
  * cut to 128 bits (RFC 2104, 5); key says with which key, and is public.
@@ -58,5 +61,10 @@ bool trace_sign(const struct trace_signed *what, char key[TRACE_KEY_NAME_SIZE],
 /* In a time that tells nothing of the right one. */
 bool trace_verify(
     const struct trace_signed *what, const char *key, const char *mac) MUST_USE;
+/* Adds to out the bytes of a name that is read with this key only, or from such
+ * bytes the name; it belongs to this id and time, of which no two names are
+ * veiled.  False: there is no such key. */
+bool trace_veil(const struct trace_signed *what, const char *key,
+    const char *in, size_t len, struct buf *out) MUST_USE;
 
 #endif

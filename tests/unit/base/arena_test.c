@@ -6,6 +6,15 @@
 #include "base/arena.h"
 #include "base/xalloc.h"
 
+/* One check for all of them: Check writes a line for each. */
+static bool all_are(const unsigned char *p, size_t size, unsigned char byte)
+{
+	for (size_t i = 0; i < size; i++)
+		if (p[i] != byte)
+			return false;
+	return true;
+}
+
 START_TEST(memory_is_zeroed_aligned_and_apart)
 {
 	static const size_t sizes[] = {
@@ -19,14 +28,13 @@ START_TEST(memory_is_zeroed_aligned_and_apart)
 
 		p[i] = arena_alloc(arena, size);
 		ck_assert_uint_eq((uintptr_t)p[i] % 16, 0);
-		for (size_t j = 0; j < size; j++)
-			ck_assert_uint_eq(p[i][j], 0);
+		ck_assert(all_are(p[i], size, 0));
 		memset(p[i], (int)(i + 1) & 0xff, size);
 		used += size;
 	}
 	for (size_t i = 0; i < COUNT(p); i++)
-		for (size_t j = 0; j < sizes[i % COUNT(sizes)]; j++)
-			ck_assert_uint_eq(p[i][j], (i + 1) & 0xff);
+		ck_assert(all_are(
+		    p[i], sizes[i % COUNT(sizes)], (unsigned char)(i + 1)));
 	ck_assert_uint_eq(arena_used(arena), used);
 	arena_unref(arena);
 }

@@ -130,7 +130,7 @@ static const struct {
     {"another recipient", "\"recipient\":\"Bob@", "\"recipient\":\"eve@"},
     {"case of the recipient", "Bob@", "bob@"},
     {"another id", "\"id\":\"0", "\"id\":\"1"},
-    {"another queue", "t1@", "t2@"},
+    {"another queue", "\"queue\":\"", "\"queue\":\"AAAA"},
     {"another time", "\"time\":1", "\"time\":2"},
     {"a time that is no number", "\"time\":", "\"time\":\"\",\"x\":"},
     {"no queue", "\"queue\"", "\"q\""},
@@ -156,6 +156,48 @@ START_TEST(what_was_changed_does_not_verify)
 	    !claim_in(header, m->arena).verified, "%s", forgeries[_i].label);
 	free(header);
 	message_unref(m);
+}
+END_TEST
+
+START_TEST(a_stranger_reads_no_tenant_in_a_header)
+{
+	struct message *m = message_for(1);
+	struct buf json = BUF_INIT;
+	const char *value;
+
+	trace_prepend_supplemental(m, "X-KumoRef", NULL, 0, false);
+	value = strchr(buf_str(&m->prefix), ':') + 1;
+	ck_assert(base64_decode(&json, value, strlen(value)));
+	ck_assert_ptr_eq(strstr(buf_str(&json), "t1"), NULL);
+	buf_release(&json);
+	message_unref(m);
+}
+END_TEST
+
+/* Longer than one digest, with each key its own, and back again. */
+START_TEST(a_veiled_name_is_read_with_its_key_only)
+{
+	char name[101], key[TRACE_KEY_NAME_SIZE], mac[TRACE_MAC_SIZE];
+	struct trace_signed what = {.id = ID, .queue = "q", .at = 5};
+	struct buf veiled = BUF_INIT, again = BUF_INIT;
+
+	memset(name, 'x', 100);
+	name[100] = '\0';
+	ck_assert(trace_sign(&what, key, mac));
+	ck_assert(trace_veil(&what, key, name, 100, &veiled));
+	ck_assert_uint_eq(veiled.len, 100);
+	ck_assert_ptr_eq(memmem(veiled.data, 100, "xx", 2), NULL);
+	ck_assert(trace_veil(&what, key, veiled.data, 100, &again));
+	ck_assert_str_eq(buf_str(&again), name);
+	buf_reset(&again);
+	what.at = 6;
+	ck_assert(trace_veil(&what, key, veiled.data, 100, &again));
+	ck_assert_str_ne(buf_str(&again), name);
+	ck_assert(!trace_veil(&what, "00000000", name, 100, &again));
+	trace_keys_use(NULL);
+	ck_assert(!trace_veil(&what, key, name, 100, &again));
+	buf_release(&veiled);
+	buf_release(&again);
 }
 END_TEST
 
@@ -272,6 +314,8 @@ TCase *trace_key_tests(void)
 	tcase_add_test(t, consumers_read_what_they_always_read);
 	tcase_add_loop_test(
 	    t, what_was_changed_does_not_verify, 0, (int)COUNT(forgeries));
+	tcase_add_test(t, a_stranger_reads_no_tenant_in_a_header);
+	tcase_add_test(t, a_veiled_name_is_read_with_its_key_only);
 	tcase_add_test(t, every_digit_of_a_mac_counts);
 	tcase_add_test(t, the_signature_is_what_the_header_says);
 	tcase_add_test(t, an_old_key_verifies_and_a_strange_one_does_not);
