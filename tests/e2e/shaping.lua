@@ -75,3 +75,41 @@ t.test('a mistake in the file: the router does not start, and says where it is',
   t.eq(router:wait(), 78)
   t.ok(router:output():find('shaping.toml: ["one.test"]: connection_limit: 0 is less than 1', 1, true), router:output())
 end)
+
+t.test('a change of the file holds within a minute; a mistake is logged, changes nothing for sites in use, and defers mail for others', function()
+  local before, after = t.smtp_sink { ip = '127.0.0.7' }, t.smtp_sink { ip = '127.0.0.7' }
+  local one = '["one.test"]\nmax_deliveries_per_connection = 1\n'
+  local router = start(before.port, one)
+  local function change(text)
+    t.write('shaping.toml', '[default]\nprohibited_hosts = []\n' .. one .. text)
+  end
+  -- Sends one message after another, a while apart, until the change is seen.
+  local function send_until(what, seen)
+    t.wait_for(what, function()
+      router:advance(130)
+      router:enqueue { to = 'bob@two.test' }
+      t.wait_for('the message to be tried', function()
+        return router:sql('SELECT count(*) FROM recipient WHERE attempts = 0')[1][1] == 0
+      end)
+      return seen()
+    end)
+  end
+  router:enqueue { to = 'bob@two.test' }
+  t.log(router, 'Delivery')
+  t.eq(#before:messages(), 1)
+  change(('smtp_port = %d\n'):format(after.port))
+  send_until('the new port to be used', function()
+    return #after:messages() > 0
+  end)
+  change 'smtp_port = 0\n'
+  send_until('the mistake to be logged', function()
+    return router:output():find('shaping.toml: ["one.test"]: smtp_port: 0 is outside', 1, true)
+  end)
+  t.eq(#router:records 'TransientFailure', 0)
+  router:enqueue { to = 'bob@other.test' }
+  t.log(router, 'TransientFailure', { code = 451, recipient = 'bob@other.test' })
+  change(('smtp_port = %d\n'):format(after.port))
+  router:advance '3 hours'
+  router:enqueue { to = 'carol@one.test' }
+  t.log(router, 'Delivery', { recipient = 'carol@one.test' })
+end)
