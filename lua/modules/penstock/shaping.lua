@@ -316,10 +316,23 @@ local function any_matches(matches, host)
   return false
 end
 
+-- When a name server has not answered in time it is not asked for a while: not
+-- every path shall wait for it.
+local SLOW_SECONDS, REST_SECONDS = 2, 30
+local rests_until = 0
+
 -- The mail hosts of the domain; nil: none, or it cannot be told.
 local function hosts_of(domain)
+  local began = os.time()
+  if began < rests_until and rests_until <= began + REST_SECONDS then
+    return nil
+  end
   local ok, mx = pcall(kumo.dns.lookup_mx, domain)
   if not ok then
+    local now = os.time()
+    if now - began >= SLOW_SECONDS then
+      rests_until = now + REST_SECONDS
+    end
     return nil
   end
   local hosts = {}

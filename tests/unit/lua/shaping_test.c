@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "lua_test.h"
+#include "tests/unit/net/dns_stub.h"
 
 /* own.test has hosts of its own, a.test and b.test share theirs, big.test and
  * hosted.test are the big provider's, mixed.test only half. */
@@ -432,6 +433,41 @@ START_TEST(the_event_is_answered_from_the_files)
 }
 END_TEST
 
+static const struct dns_stub_row silence[] = {
+    {"one.test", DNS_MX, STUB_SILENCE},
+    {"two.test", DNS_MX, STUB_SILENCE},
+};
+
+/* The second path does without an answer; the name of its site tells whose it
+ * is. */
+START_TEST(a_silent_name_server_is_waited_for_once)
+{
+	struct dns_stub *stub = dns_stub_start(silence, COUNT(silence));
+	struct buf policy = BUF_INIT;
+	char server[64];
+	const char *got;
+
+	snprintf(server, sizeof server, "%s", dns_stub_forwarder(stub));
+	*strchr(server, '@') = ':';
+	buf_addf(&policy,
+	    "kumo.on('init', function() "
+	    "kumo.dns.configure_resolver{name_servers={'%s'}} "
+	    "kumo.dns.set_mx_timeout '5s' end)",
+	    server);
+	got = eval_after(buf_str(&policy),
+	    "local d = kumo.shaping.load{kumo.toml_parse " BIG "} "
+	    "local function time(domain) local began = os.time() "
+	    "local p = d:get_egress_path_config(domain, 's', 'mx.big.test') "
+	    "return os.time() - began, p.provider_name end "
+	    "local first, one = time 'one.test' "
+	    "local second, two = time 'two.test' "
+	    "return {first >= 4, second < 4, one, two}");
+	ck_assert_str_eq(got, "[true,true,\"big\",\"big\"]");
+	buf_release(&policy);
+	dns_stub_stop(stub);
+}
+END_TEST
+
 Suite *shaping_suite(void)
 {
 	Suite *suite = suite_create("shaping");
@@ -443,6 +479,7 @@ Suite *shaping_suite(void)
 	    0, COUNT(wrong));
 	tcase_add_test(tcase, a_file_that_is_not_there_is_a_mistake);
 	tcase_add_test(tcase, the_event_is_answered_from_the_files);
+	tcase_add_test(tcase, a_silent_name_server_is_waited_for_once);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
