@@ -271,7 +271,7 @@ end
 
 -- Waits for a line of the daemon's own log.
 function daemon:line(pattern, ms)
-  return wait_for('the line ' .. pattern .. ' of ' .. self.name, ms or 10000, function()
+  return wait_for('the line ' .. pattern .. ' of ' .. self.name, ms or 60000, function()
     return self:output():match(pattern)
   end)
 end

@@ -107,7 +107,7 @@ end
 
 -- Waits until fn returns something true and returns that.
 function t.wait_for(what, fn, ms)
-  return daemons.wait_for(what, ms or 15000, fn)
+  return daemons.wait_for(what, ms or 60000, fn)
 end
 
 local function fits(record, want)
