@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/json.h"
+#include "lua/script_dns.h"
 #include "lua_test.h"
 #include "tests/unit/net/dns_stub.h"
 
@@ -433,6 +434,41 @@ START_TEST(the_event_is_answered_from_the_files)
 }
 END_TEST
 
+static void check_site(struct script_policy *p, const char *want)
+{
+	struct script_call *call = run_event(p, "sites", NULL);
+	struct buf got = BUF_INIT;
+
+	ck_assert_int_eq(script_call_outcome(call), SCRIPT_VALUE);
+	json_write(&got, script_call_result(call));
+	ck_assert_str_eq(buf_str(&got), want);
+	buf_release(&got);
+	script_call_free(call);
+}
+
+START_TEST(a_domain_that_is_gone_keeps_the_hosts_that_it_had)
+{
+	struct dns_zone *nothing = dns_zone_new();
+	struct err err = {0};
+	struct buf policy = BUF_INIT;
+	struct script_policy *p;
+
+	buf_addf(&policy,
+	    "%s kumo.on('sites', function() "
+	    "local names, why = penstock.site_names{'a.test', 'x.test'} "
+	    "return {names['a.test'], why['a.test'] ~= nil, "
+	    "names['x.test'] == nil} end)",
+	    zones);
+	p = load_policy(buf_str(&policy));
+	check_site(p, "[\"(mx1|mx2).ab.test\",false,true]");
+	ck_assert(script_resolver_define_zone(NULL, nothing, &err));
+	check_site(p, "[\"(mx1|mx2).ab.test\",true,true]");
+	end_policy(p);
+	dns_zone_unref(nothing);
+	buf_release(&policy);
+}
+END_TEST
+
 static const struct dns_stub_row silence[] = {
     {"one.test", DNS_MX, STUB_SILENCE},
     {"two.test", DNS_MX, STUB_SILENCE},
@@ -479,6 +515,8 @@ Suite *shaping_suite(void)
 	    0, COUNT(wrong));
 	tcase_add_test(tcase, a_file_that_is_not_there_is_a_mistake);
 	tcase_add_test(tcase, the_event_is_answered_from_the_files);
+	tcase_add_test(
+	    tcase, a_domain_that_is_gone_keeps_the_hosts_that_it_had);
 	tcase_add_test(tcase, a_silent_name_server_is_waited_for_once);
 	suite_add_tcase(suite, tcase);
 	return suite;
