@@ -27,10 +27,13 @@ static const char event[] = "rebind_message";
 
 struct rebindings {
 	struct router *r;
+	/* Leases and messages that are not decided.  What is decided waits for
+	 * its commit like any outcome, perhaps until the file is recovered:
+	 * the recovery must not wait for it. */
 	size_t busy;
 };
 
-/* One order under way. */
+/* One order. */
 struct rebinding_job {
 	struct queue_job job;
 	struct rebindings *all;
@@ -56,15 +59,18 @@ struct rebinding {
 static void let_go(void *ctx)
 {
 	struct rebinding_job *job = ctx;
-	struct rebindings *all = job->all;
 	struct rebind_order *order = job->order;
 
 	if (--job->open > 0)
 		return;
 	arena_unref(job->arena);
 	free(job);
-	all->busy--;
 	order->done(order, order->ctx);
+}
+
+static void decided(struct rebindings *all)
+{
+	all->busy--;
 	router_progress(all->r);
 }
 
@@ -72,6 +78,8 @@ static void let_go(void *ctx)
 
 static void end(struct rebinding *b)
 {
+	struct rebindings *all = b->job->all;
+
 	if (b->call)
 		script_call_free(b->call);
 	if (b->policy)
@@ -80,6 +88,7 @@ static void end(struct rebinding *b)
 	meta_free(b->meta);
 	free(b->queue);
 	free(b);
+	decided(all);
 }
 
 static void fail(struct rebinding *b, const char *why)
@@ -236,6 +245,7 @@ static void begin(struct rebinding_job *job, struct ready_message *rm)
 	rm->settled = let_go;
 	rm->settled_ctx = job;
 	job->open++;
+	job->all->busy++;
 	if (job->order->event)
 		message_load(job->all->r->loader, one, 1, loaded, b);
 	else
@@ -264,6 +274,7 @@ static void run_leased(struct loop_item *item)
 	struct rebinding_job *job =
 	    CONTAINER_OF(item, struct rebinding_job, job.item);
 	const struct queue_lease *all = job->leases.items;
+	struct rebindings *rebindings = job->all;
 	size_t i = 0;
 
 	if (!job->job.ok)
@@ -276,8 +287,9 @@ static void run_leased(struct loop_item *item)
 		begin(job, intake_take(job->all->r->intake, &all[i], n));
 		i += n;
 	}
-	outcomes_flush(job->all->r->outcomes);
+	outcomes_flush(rebindings->r->outcomes);
 	let_go(job);
+	decided(rebindings);
 }
 
 void rebindings_put(struct rebindings *b, struct rebind_order *order)

@@ -43,6 +43,7 @@ struct rebind_order {
 struct rebindings *rebindings_new(struct router *r) MUST_USE;
 void rebindings_free(struct rebindings *b); /* with nothing under way */
 void rebindings_put(struct rebindings *b, struct rebind_order *order);
-size_t rebindings_busy(const struct rebindings *b); /* orders */
+/* Leases and messages of orders that are not decided. */
+size_t rebindings_busy(const struct rebindings *b);
 
 #endif

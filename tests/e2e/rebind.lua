@@ -124,6 +124,35 @@ t.test('an order goes through hundreds of messages in steps, and keeps to its li
   t.eq(router:sql 'SELECT count(*) FROM recipient WHERE state = 0'[1][1], 250)
 end)
 
+t.test('an order that is under way when a sync of the queue fails is carried out after the recovery', function()
+  local asked, go = t.dir() .. '/asked', t.dir() .. '/go'
+  local router = waiting(t.smtp_sink(), { mail = { { to = 'a@example.com' } }, extra = ([[
+    kumo.on('rebind_message', function(message, data)
+      io.open('%s', 'w'):close()
+      while not io.open('%s') do kumo.sleep(0.05) end
+      message:set_meta('queue', 'other.test')
+    end)]]):format(asked, go) })
+  local order = t.spawn {
+    t.daemons.program 'penstock', '--control', router.control, '--queue', t.context().queue,
+    'rebind', '--domain', 'example.com', '--event',
+  }
+  t.wait_for('the event', function()
+    return t.read(asked)
+  end)
+  -- As another program whose sync failed does (queue/queue_lock.h).
+  local lock = assert(io.open(t.context().queue .. '-writer', 'r+b'))
+  local generation = lock:read(8)
+  lock:seek('set', 8)
+  lock:write(generation)
+  lock:close()
+  router:line 'deliveries stop until the file is recovered'
+  t.write('go', '')
+  router:line('recovered after a failed sync', 30000)
+  t.eq(order:wait(30000), 0, order:output())
+  t.log(router, 'AdminRebind', { recipient = 'a@example.com', queue = 'other.test' })
+  t.none(router, 'SELECT count(*) FROM recipient')
+end)
+
 t.test('mail that is being delivered is left alone by rebind', function()
   local router = t.router { policy = t.smart_host(t.smtp_sink { dot = 'stall' }) }
   router:enqueue { to = 'a@example.com' }
