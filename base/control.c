@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct control {
 	control_fn *serve;
 	void *ctx;
 	pthread_t thread;
+	atomic_bool ended; /* the thread asks nobody any more */
 };
 
 /* Real time, not the tests': a test that makes a day pass does not mean us. */
@@ -142,9 +144,8 @@ static void converse(struct control *control, int fd)
 	buf_release(&reply);
 }
 
-static void *run(void *ctx)
+static void serve_all(struct control *control)
 {
-	struct control *control = ctx;
 	struct pollfd fds[2] = {
 	    {.fd = control->listen_fd, .events = POLLIN},
 	    {.fd = control->stop_fd, .events = POLLIN},
@@ -156,7 +157,7 @@ static void *run(void *ctx)
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			diag_panic("control: poll: %s", strerror(errno));
 		if (fds[1].revents)
-			return NULL;
+			return;
 		if (!fds[0].revents)
 			continue;
 		fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -168,6 +169,15 @@ static void *run(void *ctx)
 			(void)poll(&fds[1], 1, 100);
 		}
 	}
+}
+
+static void *run(void *ctx)
+{
+	struct control *control = ctx;
+
+	serve_all(control);
+	atomic_store(&control->ended, true);
+	return NULL;
 }
 
 /* A socket file where nobody answers is left from a crash. */
@@ -246,15 +256,27 @@ struct control *control_start(
 	return control;
 }
 
-void control_stop(struct control *control)
+static void tell_to_end(struct control *control)
 {
 	uint64_t one = 1;
-	ssize_t ignored;
+	ssize_t ignored = write(control->stop_fd, &one, sizeof one);
 
+	(void)ignored;
+}
+
+bool control_is_quiet(struct control *control, int wait_ms)
+{
+	tell_to_end(control);
+	if (!atomic_load(&control->ended))
+		(void)poll(NULL, 0, wait_ms);
+	return atomic_load(&control->ended);
+}
+
+void control_stop(struct control *control)
+{
 	if (!control)
 		return;
-	ignored = write(control->stop_fd, &one, sizeof one);
-	(void)ignored;
+	tell_to_end(control);
 	(void)pthread_join(control->thread, NULL);
 	(void)unlink(control->path);
 	(void)close(control->listen_fd);

@@ -22,6 +22,10 @@ typedef void control_fn(const char *request, struct buf *reply, void *ctx);
 /* A stale socket file (nobody answers) is replaced; a live one is an error. */
 struct control *control_start(
     const char *path, control_fn *serve, void *ctx, struct err *err) MUST_USE;
+/* Who answers on another thread than the socket's asks this, and answers
+ * meanwhile, until it is true: nobody is asking any more, nor will be.  Waits
+ * for at most wait_ms. */
+bool control_is_quiet(struct control *control, int wait_ms) MUST_USE;
 void control_stop(struct control *control);
 
 /* ERR_TEMP when nobody answers.  timeout in ms. */

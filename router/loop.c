@@ -29,9 +29,8 @@ struct loop_timer {
 	void *ctx;
 };
 
-static void on_inbox(evutil_socket_t fd, short what, void *ctx)
+void loop_run_posted(struct loop *loop)
 {
-	struct loop *loop = ctx;
 	struct inbox_item *item = inbox_take_all(loop->inbox), *next;
 
 	for (; item; item = next) {
@@ -40,6 +39,11 @@ static void on_inbox(evutil_socket_t fd, short what, void *ctx)
 		next = item->next;
 		mine->run(mine);
 	}
+}
+
+static void on_inbox(evutil_socket_t fd, short what, void *ctx)
+{
+	loop_run_posted(ctx);
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *ctx)

@@ -57,5 +57,7 @@ void loop_watch(
 
 void loop_run(struct loop *loop);
 void loop_exit(struct loop *loop);
+/* After loop_run() has returned: what was posted since. */
+void loop_run_posted(struct loop *loop);
 
 #endif

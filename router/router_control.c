@@ -167,3 +167,13 @@ bool router_control_start(struct router *r, struct err *err)
 	r->control = control_start(r->options->control_path, serve, r, err);
 	return r->control != NULL;
 }
+
+/* An order that came when the loop had just ended would be waited for, and the
+ * end with it, for minutes. */
+void router_control_stop(struct router *r)
+{
+	while (!control_is_quiet(r->control, 10))
+		loop_run_posted(r->loop);
+	control_stop(r->control);
+	r->control = NULL;
+}

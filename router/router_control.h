@@ -15,5 +15,7 @@
 struct router;
 
 bool router_control_start(struct router *r, struct err *err) MUST_USE;
+/* When the loop has ended: who asks just now still gets an answer. */
+void router_control_stop(struct router *r);
 
 #endif

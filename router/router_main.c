@@ -446,7 +446,7 @@ static struct loop *volatile left_behind; /* not a leak */
 static void end(struct router *r, const struct settings *s)
 {
 	script_watch_stop();
-	control_stop(r->control);
+	router_control_stop(r);
 	reloader_free(r->reloader);
 	script_tasks_end(r->policy);
 	script_notify(r->policy, "shutdown_logging", SHUTDOWN_EVENT_MS);

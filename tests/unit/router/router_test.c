@@ -14,6 +14,7 @@ int main(void)
 	srunner_add_suite(runner, loop_suite());
 	srunner_add_suite(runner, queue_thread_suite());
 	srunner_add_suite(runner, record_memory_suite());
+	srunner_add_suite(runner, router_control_suite());
 	srunner_add_suite(runner, shares_suite());
 	srunner_add_suite(runner, source_choice_suite());
 	srunner_run_all(runner, CK_ENV);

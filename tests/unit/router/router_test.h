@@ -15,6 +15,7 @@ Suite *plan_suite(void);
 Suite *queue_thread_suite(void);
 Suite *ready_message_suite(void);
 Suite *record_memory_suite(void);
+Suite *router_control_suite(void);
 Suite *shares_suite(void);
 Suite *source_choice_suite(void);
 
