@@ -104,6 +104,9 @@ void script_shaping_push(
     lua_State *L, struct arena *arena, const struct value *value);
 int script_l_site_names(lua_State *L); /* penstock.site_names */
 
+/* A TimeDelta of so many milliseconds. */
+void script_time_delta_push(lua_State *L, int64_t ms);
+
 /* Bytes with .bytes, .hex, .base64 and so on; as text they are hex. */
 void script_bytes_push(lua_State *L, const void *p, size_t len);
 /* The bytes behind the key source at `index`, as text on top.  Raises. */

@@ -248,6 +248,15 @@ static int l_delta_sub(lua_State *L)
 	return push(L, DELTA, sum(L, check(L, 1, DELTA), b));
 }
 
+void script_time_delta_push(lua_State *L, int64_t ms)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow(ms, INT64_C(1000000), &ns))
+		ns = INT64_MAX;
+	(void)push(L, DELTA, ns);
+}
+
 /* ---- both ---- */
 
 /* 0 unless both are of the same type; then -1, 0 or 1 in *order. */

@@ -122,6 +122,8 @@ void script_arg_nil(struct script_call *call);
 void script_arg_string(struct script_call *call, const char *s); /* NULL: nil */
 void script_arg_value(struct script_call *call, const struct value *v);
 void script_arg_address(struct script_call *call, const struct address *a);
+/* A TimeDelta (policy language, 16). */
+void script_arg_time_delta(struct script_call *call, int64_t ms);
 /* conn_meta: the call works on a copy; after SCRIPT_NO_HANDLER, _VALUE or
  * _REJECTED, script_call_take_meta gives it back, with what the handler set. */
 void script_arg_conn_meta(struct script_call *call, const struct meta *meta);

@@ -109,6 +109,12 @@ void script_arg_address(struct script_call *call, const struct address *a)
 	arg->address.email = arena_strdup(call->arena, a->email);
 }
 
+void script_arg_time_delta(struct script_call *call, int64_t ms)
+{
+	add_arg(call, ARG_TIME_DELTA)->value =
+	    (struct value){.type = VALUE_INT, .i = ms};
+}
+
 void script_arg_conn_meta(struct script_call *call, const struct meta *meta)
 {
 	invariant(!call->meta);

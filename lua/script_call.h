@@ -18,11 +18,17 @@
 
 #define SCRIPT_MOST_ARGS 8
 
-enum script_arg_type { ARG_VALUE, ARG_ADDRESS, ARG_META, ARG_MESSAGE };
+enum script_arg_type {
+	ARG_VALUE,
+	ARG_ADDRESS,
+	ARG_META,
+	ARG_MESSAGE,
+	ARG_TIME_DELTA,
+};
 
 struct script_arg {
 	enum script_arg_type type;
-	struct value value;
+	struct value value; /* ARG_TIME_DELTA: milliseconds */
 	struct address address;
 };
 

@@ -373,6 +373,9 @@ static void push_arg(
 	case ARG_MESSAGE:
 		script_message_push(L, call->message);
 		break;
+	case ARG_TIME_DELTA:
+		script_time_delta_push(L, arg->value.i);
+		break;
 	}
 }
 

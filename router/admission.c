@@ -9,9 +9,9 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
-#include "policy/retry.h"
 #include "router/message_load.h"
 #include "router/outcome.h"
+#include "router/put_back.h"
 #include "router/ready_message.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
@@ -77,23 +77,8 @@ static void abandon(struct admission *ad, const char *why)
 	    ad->rm->arena, 451, "4.3.0", "%s: %.400s", event, why);
 
 	outcome_report_waiting(ad->all->r->outcomes, ad->rm, &reply,
-	    &(struct attempt){.source = NULL});
+	    &(struct attempt){.why = WHY_NOT_READY});
 	end(ad);
-}
-
-/* Until then it would have lived too long. */
-static bool expires_before(const struct ready_message *rm, int64_t due_at)
-{
-	struct retry_question q = {
-	    .attempts = rm->info[0].attempts,
-	    .now = clock_unix(),
-	    .created_at = rm->m.created_ms / 1000,
-	    .expires_at = rm->info[0].expires,
-	};
-
-	return retry_without_attempt(
-	    scheduled_queue_config(rm->sq), &q, due_at - q.now)
-	    .expired;
 }
 
 static void go_on(struct admission *ad)
@@ -132,15 +117,9 @@ static void decide(struct admission *ad)
 		go_on(ad);
 		goto out;
 	}
-	if (m->due_at > now && expires_before(rm, m->due_at)) {
-		abandon(ad, "held back beyond its lifetime");
-		goto out;
-	}
-	m->recipients_changed = false;
-	m->content_changed = false;
 	ad->message = NULL;
-	outcome_put_back_take(ad->all->r->outcomes, rm, m,
-	    moved ? buf_str(&name) : rm->sq->name, event);
+	put_back_throttled_take(
+	    ad->all->r, rm, m, moved ? buf_str(&name) : rm->sq->name);
 	end(ad);
 out:
 	buf_release(&name);

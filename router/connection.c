@@ -362,6 +362,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
     const struct ready_slots *slots)
 {
 	struct router *r = rq->r;
+	const char *why = NULL;
 	struct arena *arena = arena_new(768);
 	struct connection *c = ARENA_NEW(arena, struct connection);
 	struct plan_question q = {
@@ -372,6 +373,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	    .next_hop = rq->routing_domain,
 	    .is_local = is_local,
 	    .ctx = local,
+	    .why = &why,
 	    .feeds = r->options->feeds,
 	    .feed_count = r->options->feed_count,
 	    .pick = pick,
@@ -382,7 +384,7 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	count_refused(rq, &q);
 	if (!rq->destination->lua && !plan_candidates(&q, arena, &candidates,
 					 &c->plan.count, &refusal)) {
-		ready_queue_refuse(rq, &refusal);
+		ready_queue_refuse(rq, &refusal, why);
 		arena_unref(arena);
 		return false;
 	}

@@ -220,7 +220,7 @@ static void loaded(struct message **messages, const struct err *err, void *ctx)
 		    "4.3.0", "%s: %.400s", event, err->text);
 
 		outcome_report_waiting(r->outcomes, en->rm, &reply,
-		    &(struct attempt){.source = NULL});
+		    &(struct attempt){.why = WHY_NOT_READY});
 		end(en);
 		return;
 	}

@@ -133,19 +133,13 @@ static void write_record(struct held_queues *held,
 	arena_unref(arena);
 }
 
-void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq)
+/* `ms` as scheduled_queue_why() has it. */
+static void hold(struct held_queues *held, struct scheduled_queue *sq,
+    const char *why, int64_t ms)
 {
-	int64_t ms = 0, now = clock_unix(), until;
-	const char *why = scheduled_queue_why(sq, &ms);
+	int64_t now = clock_unix();
+	int64_t until = ms > 0 ? now + (ms + 999) / 1000 : now;
 
-	if (!why)
-		return;
-	/* A fast rate that closed once has perhaps nothing left to hold. */
-	if (ms >= 0 && ms < 1000 && !sq->held_because && !sq->held_before) {
-		sq->held_before = true;
-		return;
-	}
-	until = ms > 0 ? now + (ms + 999) / 1000 : now;
 	if (until < now + TELL_S)
 		until = now + TELL_S;
 	/* Told long ago: it has been free meanwhile, and this is another time.
@@ -161,6 +155,32 @@ void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq)
 	}
 	sq->held_until = until;
 	note(held, sq->id, why, until);
+}
+
+void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq)
+{
+	int64_t ms = 0;
+	const char *why = scheduled_queue_why(sq, &ms);
+
+	if (!why)
+		return;
+	/* A fast rate that closed once has perhaps nothing left to hold. */
+	if (ms >= 0 && ms < 1000 && !sq->held_because && !sq->held_before) {
+		sq->held_before = true;
+		return;
+	}
+	hold(held, sq, why, ms);
+}
+
+void held_queues_stays(struct held_queues *held, struct scheduled_queue *sq)
+{
+	struct buf full = BUF_INIT;
+	int64_t ms;
+
+	/* Of the others held_queues_blocked() was told. */
+	if (!scheduled_queue_why(sq, &ms) && scheduled_queue_is_full(sq, &full))
+		hold(held, sq, buf_str(&full), -1);
+	buf_release(&full);
 }
 
 void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq)
@@ -190,8 +210,13 @@ void held_queues_status(const struct list *blocked, struct json_object *o)
 		struct json_object one;
 		int64_t ms = 0;
 		const char *why = scheduled_queue_why(sq, &ms);
+		struct buf full = BUF_INIT;
 		char until[40];
 
+		if (!why && scheduled_queue_is_full(sq, &full)) {
+			why = buf_str(&full);
+			ms = -1;
+		}
 		if (!why)
 			continue;
 		if (shown++ > 0)
@@ -202,6 +227,7 @@ void held_queues_status(const struct list *blocked, struct json_object *o)
 		json_add_string(&one, "until",
 		    ms < 0 ? NULL : clock_rfc3339(until, clock_unix_ms() + ms));
 		json_close(&one);
+		buf_release(&full);
 	}
 	buf_addch(&all, ']');
 	json_add_raw(o, "held_queues", all.data, all.len);

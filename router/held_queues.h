@@ -24,6 +24,9 @@ struct held_queues *held_queues_new(struct router *r) MUST_USE;
 void held_queues_free(struct held_queues *held);
 /* sq was blocked; perhaps by something that is worth telling. */
 void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq);
+/* sq has been blocked for a while: by a full ready queue, perhaps, which is
+ * worth telling only when it does not move. */
+void held_queues_stays(struct held_queues *held, struct scheduled_queue *sq);
 /* Nothing of sq is due any more. */
 void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq);
 /* Those in the list, an array of { queue, because, until }. */

@@ -30,6 +30,8 @@
 #define LEASES_AT_ONCE 2
 /* Paging stops while so many queues wait for their turn. */
 #define ENOUGH_RUNNABLE 2000
+/* So long a queue is blocked before that is told of a full ready queue. */
+#define STAYS_MS 2000
 #define SCAN_PAUSE_MS 20
 
 struct due_job {
@@ -492,8 +494,11 @@ void intake_tick(struct intake *in)
 		struct scheduled_queue *sq =
 		    LIST_ITEM(pos, struct scheduled_queue, link);
 
-		if (++looked > 200 || now - sq->since < 10000)
+		if (++looked > 200 || now - sq->since < STAYS_MS)
 			break;
+		held_queues_stays(in->r->held, sq);
+		if (now - sq->since < 10000)
+			continue;
 		if (scheduled_queue_only_waits(sq))
 			intake_set_state(in, sq, SQ_BLOCKED); /* the end */
 		else

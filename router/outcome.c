@@ -117,6 +117,15 @@ static double chance_of(
 	return (double)hash / 4294967296.0;
 }
 
+int64_t outcome_maildir_delay_s(
+    const struct ready_message *rm, const struct delivery_recipient *recipient)
+{
+	const struct retry_question q = {
+	    .chance = chance_of(rm, &rm->info[recipient->recipient_id])};
+
+	return retry_soon(queue_config_defaults(), &q).due_at;
+}
+
 /* What message:set_scheduling left in the file; NULL: nothing, or nothing that
  * makes sense (SQL by hand). */
 static const struct schedule *schedule_of(
@@ -138,12 +147,15 @@ static const struct schedule *schedule_of(
 	return NULL;
 }
 
-/* False: it expires instead. */
+/* False: it expires instead.  Sent elsewhere by the policy it is due at once,
+ * and the limits are those of its new queue (10.7). */
 static bool retry(struct outcomes *o, const struct ready_message *rm,
     const struct ready_recipient *info, const struct attempt *attempt,
     int64_t now, struct queue_verdict *verdict)
 {
-	const struct queue_config *config = scheduled_queue_config(rm->sq);
+	const struct queue_config *config =
+	    attempt->move_now ? attempt->move_config
+			      : scheduled_queue_config(rm->sq);
 	struct retry_question q = {
 	    .attempts = info->attempts,
 	    .now = now,
@@ -156,6 +168,10 @@ static bool retry(struct outcomes *o, const struct ready_message *rm,
 
 	if (schedule && schedule->expires_at)
 		q.expires_at = schedule->expires_at;
+	if (attempt->move_now) {
+		verdict->due_at = now;
+		return !config || !retry_without_attempt(config, &q, 0).expired;
+	}
 	answer = attempt->maildir ? retry_soon(config, &q)
 				  : retry_after_failure(config, &q);
 	if (schedule)
@@ -238,6 +254,11 @@ static void expire(struct outcomes *o, struct ready_message *rm,
 	say(o, rm, address, "expired", reply, NULL);
 }
 
+static bool is_null(const struct queue_move *move)
+{
+	return move && str_eq(move->queue, "null");
+}
+
 /* The policy has changed it: written back, and perhaps elsewhere. */
 static void move_on(struct outcomes *o, const struct attempt *attempt,
     const struct ready_recipient *info, struct queue_verdict *verdict)
@@ -245,11 +266,10 @@ static void move_on(struct outcomes *o, const struct attempt *attempt,
 	struct queue_move *move = attempt->move;
 
 	o->r->counters.deferred++;
-	move->attempts = info->attempts + 1;
-	move->due_at = attempt->move_now ? verdict->at : verdict->due_at;
+	move->attempts = verdict->attempts;
+	move->due_at = verdict->due_at;
 	verdict->move = move;
-	verdict->kind =
-	    str_eq(move->queue, "null") ? VERDICT_DELIVERED : VERDICT_MOVED;
+	verdict->kind = is_null(move) ? VERDICT_DELIVERED : VERDICT_MOVED;
 }
 
 static void report_one(struct outcomes *o, struct ready_message *rm,
@@ -288,7 +308,8 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 		break;
 	case OUTCOME_TRANSIENT:
 		verdict.kind = VERDICT_DEFERRED;
-		if (!retry(o, rm, info, attempt, now, &verdict))
+		if (!retry(o, rm, info, attempt, now, &verdict) &&
+		    !is_null(attempt->move))
 			expire(o, rm, recipient, info->attempts, attempt,
 			    &verdict);
 		else if (attempt->move)
@@ -459,6 +480,28 @@ void outcome_return_waiting(struct outcomes *o, struct ready_message *rm)
 void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm)
 {
 	settle_waiting(o, rm, VERDICT_DELIVERED);
+}
+
+void outcome_expire_waiting(struct outcomes *o, struct ready_message *rm,
+    const struct smtp_reply *reply)
+{
+	struct smtp_reply copy = smtp_reply_copy(rm->arena, reply);
+	struct delivery_recipient *recipients;
+	size_t count;
+
+	while ((count = take_waiting(rm, &recipients)) > 0)
+		for (size_t i = 0; i < count; i++) {
+			struct ready_recipient *info =
+			    info_of(rm, &recipients[i]);
+			struct queue_verdict verdict = {.due_at = info->due_at,
+			    .attempts = info->attempts,
+			    .at = clock_unix()};
+
+			recipients[i].reply = copy;
+			expire(o, rm, &recipients[i], info->attempts,
+			    &(struct attempt){0}, &verdict);
+			add(o, rm, info, &verdict);
+		}
 }
 
 void outcome_settle_early(

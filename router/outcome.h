@@ -16,9 +16,13 @@
 #include "deliver/deliver.h"
 #include "router/ready_message.h"
 
+struct queue_config;
 struct router;
 struct outcomes;
 struct scheduled_queue;
+
+/* attempt.why: it did not get as far as a ready queue or its path. */
+#define WHY_NOT_READY "FailedToInsertIntoReadyQueue"
 
 enum outcome_kind { OUTCOME_DELIVERED, OUTCOME_TRANSIENT, OUTCOME_BOUNCED };
 
@@ -41,10 +45,15 @@ struct attempt {
 	bool maildir;
 	/* Whatever the code, it is final: custom_lua said so. */
 	bool bounce;
+	/* What insert_context of requeue_message says beside that there was a
+	 * failure; a literal. */
+	const char *why;
 	/* requeue_message: what is tried again goes on as this says; at once,
-	 * or when it would have anyway. */
+	 * or when it would have anyway.  At once in another queue: its limits,
+	 * NULL if they are not known. */
 	struct queue_move *move;
 	bool move_now;
+	const struct queue_config *move_config;
 };
 
 struct outcomes *outcomes_new(struct router *r) MUST_USE;
@@ -71,7 +80,14 @@ void outcome_drop_waiting(struct outcomes *o, struct ready_message *rm);
  * DeferredInjectionRebind. Takes the message. */
 void outcome_move_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue);
-/* Waits for m->due_at in this queue, attempts unchanged, with a Delayed record;
+/* None of rm is in a job, and all of it expires: it cannot go on before it has
+ * lived too long.  `reply` is the reason why it cannot. */
+void outcome_expire_waiting(struct outcomes *o, struct ready_message *rm,
+    const struct smtp_reply *reply);
+/* Seconds until a failure of a maildir is tried again. */
+int64_t outcome_maildir_delay_s(
+    const struct ready_message *rm, const struct delivery_recipient *recipient);
+/* Waits for m->due_at in this queue, attempts as m says, with a Delayed record;
  * what the policy noted in m is written back. */
 void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
     struct message *m, const char *queue, const char *why);

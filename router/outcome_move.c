@@ -70,7 +70,7 @@ void outcome_put_back_take(struct outcomes *o, struct ready_message *rm,
 	    .message = m,
 	    .queue = arena_strdup(arena, queue),
 	    .due_at = m->due_at > now ? m->due_at : now,
-	    .attempts = rm->info[0].attempts};
+	    .attempts = m->attempts};
 	reply = smtp_reply_make(arena, 400, NULL, "%s: due at %s", why,
 	    clock_rfc3339(text, move->due_at * 1000));
 	outcome_record_move(

@@ -63,6 +63,12 @@ static void add_family(const struct plan_question *q,
 	}
 }
 
+static void note(const struct plan_question *q, const char *why)
+{
+	if (q->why)
+		*q->why = why;
+}
+
 static void collect(const struct plan_question *q, struct entries *out)
 {
 	static const struct {
@@ -289,6 +295,7 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 	if (e.count == 0) {
 		*refusal = smtp_reply_make(arena, 451, "4.4.4",
 		    "no mail host of %s has a usable address", d->site_name);
+		note(q, "MxResolvedToZeroHosts");
 		return false;
 	}
 	for (size_t i = 0; i < e.count; i++) {
@@ -317,6 +324,7 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 	if (e.count == 0) {
 		*refusal = smtp_reply_make(arena, 451, "4.4.4",
 		    "all mail hosts of %s are in skip_hosts", d->site_name);
+		note(q, "MxWasSkipped");
 		return false;
 	}
 	if (!drop_insecure(q, &e, arena, refusal))

@@ -34,6 +34,9 @@ struct plan_question {
 	size_t feed_count;
 	/* Uniform in [0, n): shuffles addresses of equal preference. */
 	size_t (*pick)(size_t n, void *ctx);
+	/* NULL, or it becomes attempt.why (outcome.h) of a refusal that has
+	 * one. */
+	const char **why;
 };
 
 /* True: candidates in `arena`, at least one.  False: `refusal` is the answer to

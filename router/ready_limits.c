@@ -470,3 +470,13 @@ const char *ready_limits_why(const struct ready_queue *rq, int64_t *ms)
 		gate = closed_connection(l, &limit, ms);
 	return gate ? gate_label(gate) : NULL;
 }
+
+const char *ready_limits_reason(const struct ready_queue *rq)
+{
+	const struct ready_limits *l = rq->limits;
+	int64_t ms;
+
+	return closed_gate(&l->messages, &l->message, &ms)
+		   ? "MessageRateThrottle"
+		   : "ConnectionRateThrottle";
+}

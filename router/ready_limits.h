@@ -74,4 +74,7 @@ bool ready_limits_are_slow(const struct ready_limits *limits);
  * (-1: nobody knows).  NULL: nothing of this. */
 const char *ready_limits_why(const struct ready_queue *rq, int64_t *ms);
 
+/* That which ready_limits_why() tells, as requeue_message calls it. */
+const char *ready_limits_reason(const struct ready_queue *rq);
+
 #endif

@@ -154,7 +154,7 @@ static void failed(struct making *m)
 	arena = arena_new(0);
 	reply = smtp_reply_make(
 	    arena, 451, "4.4.4", "cannot connect: %.500s", m->err.text);
-	ready_queue_refuse(rq, &reply);
+	ready_queue_refuse(rq, &reply, WHY_NOT_READY);
 	arena_unref(arena);
 }
 

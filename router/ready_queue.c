@@ -17,6 +17,7 @@
 #include "router/outcome.h"
 #include "router/plan.h"
 #include "router/policy_call.h"
+#include "router/put_back.h"
 #include "router/ready_limits.h"
 #include "router/ready_means.h"
 #include "router/ready_message.h"
@@ -29,6 +30,8 @@
 #define NEW_CONNECTIONS 2
 /* The answer when no candidate could be reached (12.2). */
 #define CODE_NO_HOST 400
+/* As insert_context of requeue_message says it. */
+#define WHY_GIVEN_UP "TooManyConnectionFailures"
 /* So long a pool waits for a member of which nothing is known. */
 #define UNKNOWN_MS 1000
 
@@ -98,6 +101,27 @@ static void give_back(struct ready_queue *rq, size_t most)
 	}
 }
 
+/* The same, and it is a limit that stays closed. */
+static void put_back(struct ready_queue *rq, size_t most)
+{
+	int64_t ms = -1;
+	const char *label = ready_limits_why(rq, &ms);
+	const char *reason = ready_limits_reason(rq);
+
+	if (!label) {
+		give_back(rq, most);
+		return;
+	}
+	while (rq->waiting_count > most) {
+		struct ready_message *rm =
+		    LIST_ITEM(rq->waiting.prev, struct ready_message, link);
+
+		list_remove(&rm->link);
+		rq->waiting_count--;
+		put_back_for_limit(rq->r, rm, reason, label, ms);
+	}
+}
+
 /* That it is a limit that holds their mail. */
 static void tell_queues(struct ready_queue *rq)
 {
@@ -131,7 +155,7 @@ static void obey_limits(struct ready_queue *rq)
 	if (ready_limits_room(rq) > 0)
 		return;
 	tell_queues(rq);
-	give_back(rq, ready_limits_paid(rq));
+	put_back(rq, ready_limits_paid(rq));
 	ready_limits_line_up(rq);
 }
 
@@ -210,7 +234,7 @@ static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 			arena = arena_new(0);
 			reply = smtp_reply_make(arena, 451, "4.4.4",
 			    "no egress path: %.500s", err->text);
-			ready_queue_refuse(rq, &reply);
+			ready_queue_refuse(rq, &reply, WHY_NOT_READY);
 			arena_unref(arena);
 		}
 	}
@@ -356,6 +380,7 @@ static void refuse_at_once(struct ready_queue *rq, struct ready_message *rm)
 	struct attempt attempt = ready_queue_attempt(
 	    rq, ready_queue_path(rq), rq->source->record, rm, NULL, NULL);
 
+	attempt.why = WHY_GIVEN_UP;
 	rq->refused++;
 	outcome_report_waiting(rq->r->outcomes, rm, &rq->given_up, &attempt);
 }
@@ -430,21 +455,23 @@ struct attempt ready_queue_attempt(const struct ready_queue *rq,
 }
 
 static void fail_first(struct ready_queue *rq, const struct smtp_reply *reply,
-    const struct session_facts *facts, const char *session_id)
+    const char *why, const struct session_facts *facts, const char *session_id)
 {
 	struct ready_message *rm = ready_queue_first(rq);
 	struct attempt attempt = ready_queue_attempt(rq, ready_queue_path(rq),
 	    rq->source->record, rm, facts, session_id);
 
+	attempt.why = why;
 	list_remove(&rm->link);
 	rq->waiting_count--;
 	outcome_report_waiting(rq->r->outcomes, rm, reply, &attempt);
 }
 
-void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply)
+void ready_queue_refuse(
+    struct ready_queue *rq, const struct smtp_reply *reply, const char *why)
 {
 	while (rq->waiting_count > 0)
-		fail_first(rq, reply, NULL, NULL);
+		fail_first(rq, reply, why, NULL, NULL);
 	ready_queue_is_known(rq);
 	ready_queue_work(rq);
 }
@@ -472,12 +499,12 @@ void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,
 		ready_queue_rest(rq, reply);
 	ready_queue_is_known(rq);
 	if (rq->waiting_count > 0)
-		fail_first(rq, reply, facts, session_id);
+		fail_first(rq, reply, NULL, facts, session_id);
 	if (is_ours &&
 	    source_health_failed(rq->r->health, rq->source->record,
 		facts->source_unplumbed ? SOURCE_UNPLUMBED : SOURCE_PROXY))
 		give_back(rq, 0);
 	if (rq->given_up.code)
-		ready_queue_refuse(rq, &rq->given_up);
+		ready_queue_refuse(rq, &rq->given_up, WHY_GIVEN_UP);
 	ready_queue_work(rq);
 }

@@ -129,8 +129,12 @@ void ready_queue_taken(struct ready_queue *rq, struct ready_message *rm);
 void ready_queue_again(struct ready_queue *rq, struct ready_message *rm);
 /* All that wait, to be leased again. */
 void ready_queue_give_back(struct ready_queue *rq);
-/* Everything that waits gets this reply. */
-void ready_queue_refuse(struct ready_queue *rq, const struct smtp_reply *reply);
+/* It holds max_ready, or is so near that it is not filled further: says so,
+ * for operators. */
+bool ready_queue_is_full(const struct ready_queue *rq, struct buf *out);
+/* Everything that waits gets this reply; `why` is attempt.why (outcome.h). */
+void ready_queue_refuse(
+    struct ready_queue *rq, const struct smtp_reply *reply, const char *why);
 /* A connection found no host: one message pays for it; after too many in a row
  * all that wait do. */
 void ready_queue_failed(struct ready_queue *rq, const struct smtp_reply *reply,

@@ -131,6 +131,17 @@ bool ready_queue_worth_filling(const struct ready_queue *rq)
 	return used < most && used <= most - most / 4;
 }
 
+bool ready_queue_is_full(const struct ready_queue *rq, struct buf *out)
+{
+	size_t most = (size_t)ready_queue_path(rq)->max_ready;
+	size_t used = rq->waiting_count + rq->reserved;
+
+	if (!rq->path || (used < most && used <= most - most / 4))
+		return false;
+	buf_addf(out, "max_ready %zu of %s", most, rq->name);
+	return true;
+}
+
 void ready_queue_reserve(struct ready_queue *rq, size_t messages, bool take)
 {
 	invariant(take || rq->reserved >= messages);

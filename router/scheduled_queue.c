@@ -467,8 +467,10 @@ static void suspended(struct scheduled_queue *sq, struct ready_message *rm)
 		      "allows"
 		    : "");
 
-	outcome_report_waiting(
-	    sq->r->outcomes, rm, &reply, &(struct attempt){.pool = pool->name});
+	outcome_report_waiting(sq->r->outcomes, rm, &reply,
+	    &(struct attempt){.pool = pool->name,
+		.why =
+		    limited ? WHY_NOT_READY : "SourceIsUnhealthyAndSuspended"});
 	arena_unref(arena);
 }
 
@@ -536,8 +538,8 @@ void scheduled_queue_enumerated(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
 	if (sq->refusal.code)
-		outcome_report_waiting(
-		    sq->r->outcomes, rm, &sq->refusal, &(struct attempt){0});
+		outcome_report_waiting(sq->r->outcomes, rm, &sq->refusal,
+		    &(struct attempt){.why = WHY_NOT_READY});
 	else if (sq->inject)
 		injections_put(sq->r->injections, rm);
 	else if (admissions_needed(sq->r))

@@ -113,6 +113,9 @@ void scheduled_queue_unwait(struct scheduled_queue *sq);
 /* What it waits for while it is blocked, for operators, and for how many
  * milliseconds (-1: nobody knows).  NULL: that what it goes to has room. */
 const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms);
+/* The same where it waits for room in a full ready queue, which every busy
+ * queue does now and then.  False: nothing of this. */
+bool scheduled_queue_is_full(const struct scheduled_queue *sq, struct buf *out);
 /* Some rate or limit lets so little through that it is worth a look whether
  * anything is left, before it is said to wait. */
 bool scheduled_queue_is_slow(const struct scheduled_queue *sq);

@@ -93,6 +93,15 @@ const char *scheduled_queue_why(const struct scheduled_queue *sq, int64_t *ms)
 	return why;
 }
 
+bool scheduled_queue_is_full(const struct scheduled_queue *sq, struct buf *out)
+{
+	for (size_t i = 0; i < sq->route_count; i++)
+		if (sq->routes[i].rq &&
+		    ready_queue_is_full(sq->routes[i].rq, out))
+			return true;
+	return false;
+}
+
 bool scheduled_queue_is_slow(const struct scheduled_queue *sq)
 {
 	if (sq->rate && gate_is_slow(sq->rate))

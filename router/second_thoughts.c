@@ -11,14 +11,13 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
-#include "router/message_load.h"
+#include "router/requeue.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
 
 #define DEADLINE_MS 10000
 
 static const char rewrite_event[] = "smtp_client_rewrite_delivery_status";
-static const char requeue_event[] = "requeue_message";
 
 struct thought {
 	struct loop_item item;
@@ -30,9 +29,6 @@ struct thought {
 	struct attempt attempt;
 	struct session_facts facts;
 	struct script_call *call;
-	struct message *message; /* of requeue_message */
-	char *queue;             /* that it was in */
-	struct meta *meta;       /* that it had */
 };
 
 /* ---- whether ---- */
@@ -57,7 +53,7 @@ bool second_thoughts_needed(const struct router *r,
     const struct attempt *attempt)
 {
 	bool rewrite = script_policy_handles(r->policy, rewrite_event);
-	bool requeue = script_policy_handles(r->policy, requeue_event);
+	bool requeue = requeue_is_handled(r->policy);
 
 	if (!rewrite && !requeue)
 		return false;
@@ -82,10 +78,7 @@ static void finish(struct thought *t)
 	    r->outcomes, t->rm, t->recipients, t->count, &t->attempt);
 	if (t->call)
 		script_call_free(t->call);
-	message_unref(t->message);
-	meta_free(t->meta);
 	script_policy_unref(t->policy);
-	free(t->queue);
 	free(t);
 	router_progress(r);
 }
@@ -136,125 +129,63 @@ static void say_error(struct thought *t)
 
 /* ---- requeue_message ---- */
 
-static void keep_move(struct thought *t, const char *queue, bool is_other)
+static void keep_move(struct thought *t, const struct requeue_answer *answer)
 {
 	struct queue_move *move = ARENA_NEW(t->rm->arena, struct queue_move);
 
-	t->message->recipients_changed = false;
-	t->message->content_changed = false;
 	move->message_id = t->rm->m.message_id;
-	move->message = t->message;
-	move->queue = arena_strdup(t->rm->arena, queue);
-	ready_message_keep_take(t->rm, t->message);
-	t->message = NULL;
+	move->message = answer->message;
+	move->queue =
+	    answer->kind == REQUEUE_ELSEWHERE ? answer->queue : t->rm->sq->name;
+	ready_message_keep_take(t->rm, answer->message);
 	t->attempt.move = move;
-	t->attempt.move_now = is_other;
+	t->attempt.move_now = answer->kind == REQUEUE_ELSEWHERE;
+	t->attempt.move_config = answer->config;
 }
 
-static bool same_meta(const struct meta *a, const struct meta *b)
+static void requeue_answered(const struct requeue_answer *answer, void *ctx)
 {
-	struct buf x = BUF_INIT, y = BUF_INIT;
-	bool same;
-
-	meta_write_json(a, &x);
-	meta_write_json(b, &y);
-	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
-static void take_requeue(struct thought *t)
-{
-	struct buf name = BUF_INIT;
-	struct err err = {0};
-
-	if (!message_queue_name(t->message, &name, &err))
-		diag_error("policy: %s: %s", requeue_event, err.text);
-	else if (!str_eq(buf_str(&name), t->queue))
-		keep_move(t, buf_str(&name), true);
-	else if (!same_meta(t->meta, t->message->meta))
-		keep_move(t, t->rm->sq->name, false);
-	buf_release(&name);
-}
-
-static void requeue_answered(struct loop_item *item)
-{
-	struct thought *t = CONTAINER_OF(item, struct thought, item);
-	const struct script_reject *reject;
+	struct thought *t = ctx;
 	const char *text;
 
-	ready_message_ends(t->rm, t->r->queue, t->recipients, t->count);
-	switch (script_call_outcome(t->call)) {
-	case SCRIPT_NO_HANDLER:
-	case SCRIPT_VALUE:
-		take_requeue(t);
+	switch (answer->kind) {
+	case REQUEUE_AS_IT_WAS:
 		break;
-	case SCRIPT_REJECTED:
-		reject = script_call_reject(t->call);
-		text = reject->message ? reject->message : "";
-		set_reply(t, smtp_reply_from_text(t->rm->arena, reject->code,
-				 text, strlen(text)));
+	case REQUEUE_CHANGED:
+	case REQUEUE_ELSEWHERE:
+		keep_move(t, answer);
+		break;
+	case REQUEUE_REJECTED:
+		text = answer->reject->message ? answer->reject->message : "";
+		set_reply(t, smtp_reply_from_text(t->rm->arena,
+				 answer->reject->code, text, strlen(text)));
 		t->attempt.bounce = true;
-		break;
-	case SCRIPT_ERROR:
-	case SCRIPT_EXPIRED:
-		say_error(t);
 		break;
 	}
 	finish(t);
 }
 
-static void on_loaded(
-    struct message **messages, const struct err *err, void *ctx)
-{
-	struct thought *t = ctx;
-	struct value context = {.type = VALUE_LIST, .count = 1};
-	struct value reason = {.type = VALUE_STRING,
-	    .s = "LoggedTransientFailure",
-	    .len = sizeof "LoggedTransientFailure" - 1};
-	const struct value yes = {.type = VALUE_BOOL, .b = true};
-	struct buf name = BUF_INIT;
-
-	if (!messages) {
-		diag_error("%s: %s: not asked: %s", t->rm->m.id, requeue_event,
-		    err->text);
-		finish(t);
-		return;
-	}
-	t->message = messages[0];
-	t->meta = meta_copy(t->message->meta);
-	/* By the same rule as afterwards, so that only a change is one. */
-	if (!message_queue_name(t->message, &name, NULL))
-		buf_reset(&name);
-	t->queue = xstrdup(buf_str(&name));
-	buf_release(&name);
-	context.items = &reason;
-	t->call = script_call_new(t->policy, requeue_event);
-	script_arg_message(t->call, t->message);
-	arg_response(t);
-	script_arg_value(t->call, &context);
-	script_arg_value(t->call, &yes);
-	script_arg_nil(t->call);
-	submit(t, requeue_answered);
-}
-
 static void ask_requeue(struct thought *t)
 {
-	const struct delivery_recipient **who;
-	struct message *m;
+	struct requeue_question q = {
+	    .rm = t->rm,
+	    .recipients = t->recipients,
+	    .count = t->count,
+	    .reply = *reply_of(t),
+	    .reasons = {"LoggedTransientFailure", t->attempt.why},
+	    .counts = !t->attempt.maildir,
+	    .delay_ms = -1,
+	};
 
-	if (!script_policy_handles(t->policy, requeue_event) ||
+	if (!requeue_is_handled(t->policy) ||
 	    !is_temporary(reply_of(t), &t->attempt)) {
 		finish(t);
 		return;
 	}
-	who = xcalloc(t->count, sizeof(struct delivery_recipient *));
-	for (size_t i = 0; i < t->count; i++)
-		who[i] = &t->recipients[i];
-	m = message_without_content(t->rm, who, t->count);
-	free(who);
-	message_complete_take(t->r->loader, m, t->rm, on_loaded, t);
+	if (t->attempt.maildir)
+		q.delay_ms =
+		    1000 * outcome_maildir_delay_s(t->rm, &t->recipients[0]);
+	requeue_ask(t->r, t->policy, &q, requeue_answered, t);
 }
 
 /* ---- smtp_client_rewrite_delivery_status ---- */

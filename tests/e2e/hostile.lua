@@ -55,6 +55,63 @@ t.test('one byte every now and then does not move a deadline', function()
   end
 end)
 
+-- Virtual time: 350 s with a byte each 10 s, for a stage that may take 300 s and others that may take longer.
+for stage, field in pairs {
+  connect = 'banner_timeout', ehlo = 'ehlo_timeout', mail = 'mail_from_timeout', rcpt = 'rcpt_to_timeout',
+  data = 'data_timeout', dot = 'data_dot_timeout',
+} do
+  t.test(('a byte every 10 s at %s does not keep the router beyond %s'):format(stage, field), function()
+    local wanted, written = 0, -1
+    local sink = sink_that(stage, function(stream)
+      written = 0
+      while written < 100 do
+        t.wait_for('the next byte', function()
+          return wanted > written
+        end)
+        written = written + 1
+        if not stream:write(('250-'):sub(written, written) .. (written > 4 and 'x' or '')) then
+          return
+        end
+      end
+    end, { extensions = {} })
+    local path = {}
+    for _, name in ipairs {
+      'banner_timeout', 'ehlo_timeout', 'mail_from_timeout', 'rcpt_to_timeout', 'data_timeout', 'data_dot_timeout',
+    } do
+      path[#path + 1] = ("%s = '%s'"):format(name, name == field and '5m' or '1h')
+    end
+    local router = t.router { policy = t.smart_host(sink, { path = table.concat(path, ', ') }) }
+    router:enqueue { to = 'bob@example.com' }
+    t.wait_for('the stage', function()
+      return written == 0
+    end)
+    for i = 1, 35 do
+      wanted = i
+      if i < 25 then
+        t.wait_for('the byte', function()
+          return written == i
+        end)
+      end
+      router:advance(10)
+      if i == 24 then
+        t.eq(#router:records 'TransientFailure', 0)
+      end
+    end
+    local r = t.log(router, 'TransientFailure', { recipient = 'bob@example.com' })
+    if stage == 'connect' or stage == 'ehlo' then
+      t.eq(r.response.code, 400, 'the only candidate failed')
+    else
+      t.eq(r.response.code, 421)
+      t.eq(r.response.enhanced_code.class, 4)
+      t.eq(r.response.enhanced_code.subject, 4)
+      t.eq(r.response.enhanced_code.detail, 2)
+    end
+    t.has(r.response.content, 'timed out')
+    t.eq(#router:records 'Delivery', 0)
+    wanted = 100
+  end)
+end
+
 for what, fn in pairs {
   ['a reply line of 1 MiB'] = function(stream)
     stream:write('250 ' .. ('x'):rep(1 << 20) .. '\r\n')

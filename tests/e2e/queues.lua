@@ -90,6 +90,50 @@ t.test('max_ready: a full ready queue is not filled further, and no row is rewri
   t.ok(most <= 8, 'leased: ' .. most)
 end)
 
+t.test('D36: a queue that waits for a full ready queue says so once, and no message is asked about', function()
+  local open = false
+  local sink = t.smtp_sink {
+    data = function()
+      while not open do
+        sched.pass(20)
+      end
+    end,
+  }
+  local router = t.router { policy = t.smart_host(sink, {
+    path = 'max_ready = 2, connection_limit = 1',
+    extra = "kumo.on('requeue_message', function(message) message:set_meta('asked', true) end)",
+  }) }
+  router:enqueue { to = 'bob@example.com', count = 20 }
+  local r = t.log(router, 'Delayed', { queue = 'example.com', code = 400 }, 30000)
+  t.match(r.response.content, '^the queue waits for max_ready 2 of unspecified%->')
+  local row = t.wait_for('v_why to know', function()
+    return router:sql("SELECT why FROM v_why WHERE why LIKE '%max_ready%' LIMIT 1")[1]
+  end)
+  t.match(row[1], '^due now, but the queue waits for max_ready 2 of unspecified%->')
+  local held = router:ask('status').held_queues
+  t.eq(#held, 1)
+  t.eq(held[1].queue, 'example.com')
+  t.match(held[1].because, '^max_ready 2 of ')
+  t.eq(held[1]['until'], nil)
+  -- Of those that were not leased nothing has changed.
+  t.rows(router:sql 'SELECT count(*) FROM recipient WHERE attempts > 0', { { 0 } })
+  for _ = 1, 3 do
+    router:advance(12)
+  end
+  t.eq(#router:records 'Delayed', 1)
+  open = true
+  t.none(router, 'SELECT count(*) FROM recipient')
+  t.wait_for('the records', function()
+    return #router:records 'Delivery' == 20
+  end)
+  t.eq(#router:records 'Delayed', 1)
+  t.eq(#router:records 'TransientFailure', 0)
+  for _, record in ipairs(router:records 'Delivery') do
+    t.eq(record.meta.asked, nil)
+  end
+  t.none(router, "SELECT count(*) FROM v_why WHERE why LIKE '%max_ready%'")
+end)
+
 local POOL = [[
 local kumo = require 'kumo'
 kumo.on('init', function() %s end)
