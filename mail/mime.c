@@ -122,15 +122,32 @@ static const char *line_end(const char *p, const char *end)
 	return lf ? lf + 1 : end;
 }
 
+/* The line of blanks that the field [p, end) ends in, NULL when it does not.
+ * Strictly it continues the field, but nobody writes one for that: what comes
+ * after it, and does not continue anything, is the body. */
+static const char *blank_line_at_end(const char *p, const char *end)
+{
+	const char *line = end;
+
+	while (line > p && strchr(" \t\r\n", line[-1]) && line[-1])
+		line--;
+	line = line_end(line, end);
+	return line < end ? line : NULL;
+}
+
 /* Header and body of [p, end). */
 static void read_part(
     const char *p, const char *end, struct arena *arena, struct mime_part *out)
 {
 	struct header_field f;
 	size_t len = (size_t)(end - p), pos = 0;
+	const char *blank = NULL;
 
-	while (header_next(p, len, &pos, &f))
-		;
+	while (!blank && header_next(p, len, &pos, &f))
+		if (pos == len || (p[pos] != '\n' && p[pos] != '\r'))
+			blank = blank_line_at_end(p + f.offset, p + pos);
+	if (blank)
+		pos = (size_t)(blank - p);
 	/* The empty line belongs to the header. */
 	pos = (size_t)(line_end(p + pos, end) - p);
 	out->header = p;

@@ -91,9 +91,12 @@ const struct mime_part *report_part(
 
 const struct mime_part *report_original(const struct report *report)
 {
-	/* The last two are those of internationalised mail (RFC 6533). */
+	/* Two are those of internationalised mail (RFC 6533), the last one is
+	 * of the drafts that the older senders of complaints were written to.
+	 */
 	static const char *const types[] = {"message/rfc822",
-	    "text/rfc822-headers", "message/global", "message/global-headers"};
+	    "text/rfc822-headers", "message/global", "message/global-headers",
+	    "text/rfc822-header"};
 
 	for (size_t i = report->count; i-- > 0;)
 		for (size_t j = 0; j < COUNT(types); j++)

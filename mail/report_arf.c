@@ -35,6 +35,16 @@ static const struct report_field_spec specs[] = {
 };
 static const struct report_table table = {specs, COUNT(specs)};
 
+/* A comment, or what else stands behind it, is not looked at. */
+static bool is_feedback(const char *report_type)
+{
+	static const char name[] = "feedback-report";
+
+	return report_type && str_ncase_eq(report_type, name, strlen(name)) &&
+	       (!report_type[strlen(name)] ||
+		   strchr(" \t;(", report_type[strlen(name)]));
+}
+
 enum report_result arf_parse(const struct report *report, struct arena *arena,
     struct arf *out, struct err *err)
 {
@@ -47,7 +57,7 @@ enum report_result arf_parse(const struct report *report, struct arena *arena,
 	bool ok;
 
 	*out = (struct arf){0};
-	if (!str_case_eq(report->type.report_type, "feedback-report"))
+	if (!is_feedback(report->type.report_type))
 		return REPORT_NONE;
 	if (!part) {
 		(void)err_set(err, ERR_PERM,

@@ -103,9 +103,12 @@ static bool add_recipient(struct dsn *dsn, const struct report_group *group,
 		dsn->size = size;
 	}
 	r = &dsn->recipients[dsn->count++];
-	return report_group_parse(group, &recipient_table, other, r,
-		   &r->extensions, arena, err) ||
-	       err_prefix(err, "recipient %zu", dsn->count);
+	if (!report_group_parse(
+		group, &recipient_table, other, r, &r->extensions, arena, err))
+		return err_prefix(err, "recipient %zu", dsn->count);
+	return *dsn_blames(r) ||
+	       err_set(
+		   err, ERR_PERM, "recipient %zu: nobody is named", dsn->count);
 }
 
 static bool add_message(struct dsn *dsn, const struct report_group *group,
@@ -129,7 +132,10 @@ static bool parse_text(struct dsn *dsn, const char *text, size_t len,
 		struct report_group group = {0};
 
 		report_group_read(group_text, group_len, arena, &group);
-		if (groups++ == 0)
+		/* Prose, for those who look into it. */
+		if (group.count == 0)
+			;
+		else if (groups++ == 0)
 			ok = add_message(dsn, &group, arena, err);
 		else if (report_group_has(&group, &recipient_table))
 			ok = add_recipient(dsn, &group, NULL, arena, err);
@@ -201,8 +207,11 @@ struct value dsn_value(
 
 const char *dsn_blames(const struct dsn_recipient *r)
 {
-	return r->original_recipient.type ? r->original_recipient.address
-					  : r->final_recipient.address;
+	const struct report_recipient *original = &r->original_recipient;
+
+	return original->type && *original->address
+		   ? original->address
+		   : r->final_recipient.address;
 }
 
 struct smtp_reply dsn_reply(const struct dsn_recipient *r, struct arena *arena)

@@ -10,14 +10,21 @@
 #include "base/diag.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "mail/address.h"
 #include "mail/header.h"
+#include "mail/report_address.h"
 
 /* ---- reading lines ---- */
 
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
+}
+
+static const char *skip_blanks(const char *p)
+{
+	while (is_blank(*p))
+		p++;
+	return p;
 }
 
 /* A fold, and the blanks around it, is one space: what an author folds for
@@ -41,6 +48,8 @@ static void unfold(const struct header_field *f, struct buf *out)
 			p++;
 		buf_addch(out, ' ');
 	}
+	while (out->len > 0 && is_blank(out->data[out->len - 1]))
+		out->data[--out->len] = '\0';
 }
 
 static void add_pair(
@@ -55,6 +64,7 @@ static void add_pair(
 	*ARRAY_ADD(out) = (struct report_pair){
 	    .name = str_lower(arena_strndup(arena, f->name, f->name_len)),
 	    .value = header_decode(&line, arena),
+	    .raw = arena_strdup(arena, skip_blanks(line.value)),
 	};
 	buf_release(&value);
 }
@@ -79,13 +89,6 @@ void report_group_release(struct report_group *group)
 }
 
 /* ---- reading values ---- */
-
-static const char *skip_blanks(const char *p)
-{
-	while (is_blank(*p))
-		p++;
-	return p;
-}
 
 /*	typed = [ type ";" ] rest	; type: one word
  * The rest; *type is NULL when there is none. */
@@ -132,39 +135,19 @@ static bool read_mta(
 	return true;
 }
 
-/*	[ display-name ] "<" address ">" / address, and a comment after it */
-static bool parse_address(
-    const char *value, struct arena *arena, const char **out, struct err *err)
+/* Some give the addresses of a complaint the type that those of a bounce have.
+ */
+static const char *skip_rfc822(const char *value, struct arena *arena)
 {
-	const char *end = value + strlen(value), *open;
-	struct address address;
+	const char *type, *rest = split_type(value, arena, &type);
 
-	while (end > value && is_blank(end[-1]))
-		end--;
-	if (address_parse(value, (size_t)(end - value), arena, &address, err)) {
-		*out = address.email;
-		return true;
-	}
-	/* bob@example.com (Bob) */
-	open = strstr(value, " (");
-	if (open && end[-1] == ')' &&
-	    address_parse(
-		value, (size_t)(open - value), arena, &address, NULL)) {
-		*out = address.email;
-		return true;
-	}
-	open = strrchr(value, '<');
-	if (!open || end[-1] != '>' ||
-	    !address_parse(open, (size_t)(end - open), arena, &address, NULL))
-		return false;
-	*out = address.email;
-	return true;
+	return type && str_case_eq(type, "rfc822") ? rest : value;
 }
 
 static bool read_address(
     const char *value, void *at, struct arena *arena, struct err *err)
 {
-	return parse_address(value, arena, at, err);
+	return report_address_parse(skip_rfc822(value, arena), arena, at, err);
 }
 
 static bool read_recipient(
@@ -173,18 +156,14 @@ static bool read_recipient(
 	struct report_recipient *r = at;
 	const char *type, *rest = split_type(value, arena, &type);
 
-	if (!*rest)
-		return err_set(err, ERR_PERM, "no address");
 	r->type = type ? type : "rfc822";
-	r->address = rest;
-	if (!str_case_eq(r->type, "rfc822"))
+	r->address = str_eq(rest, "<>") ? "" : rest;
+	if (!*r->address || !str_case_eq(r->type, "rfc822"))
 		return true;
 	/* Without a type it should at least look like one. */
 	if (!type && !strchr(rest, '@'))
 		return bad(err, "no address type in", value);
-	if (!parse_address(rest, arena, &r->address, err))
-		return false;
-	return *r->address || bad(err, "the null address", value);
+	return report_address_parse(rest, arena, &r->address, err);
 }
 
 static const char *const action_names[] = {
@@ -229,7 +208,9 @@ static bool read_status(
 		status->part[i] = n;
 		p += i < 2;
 	}
-	if (*p && !is_blank(*p) && *p != '(')
+	if (*p == ';' || *p == ',' || *p == ':')
+		p++;
+	else if (*p && !is_blank(*p) && *p != '(')
 		return bad(err, "not a status code", value);
 	p = skip_blanks(p);
 	if (*p)
@@ -308,8 +289,11 @@ static bool read_addresses(
 {
 	const char *address;
 
-	if (!parse_address(value, arena, &address, err))
+	if (!report_address_parse(
+		skip_rfc822(value, arena), arena, &address, err))
 		return false;
+	if (!*address)
+		return bad(err, "the null address", value);
 	add_text(at, address, arena);
 	return true;
 }
@@ -428,19 +412,19 @@ static struct value show_texts(const void *at, struct arena *arena)
 static const struct {
 	bool (*read)(const char *, void *, struct arena *, struct err *);
 	struct value (*show)(const void *, struct arena *);
-	bool repeats;
+	bool repeats, addresses;
 } kinds[] = {
-    [REPORT_TEXT] = {read_text, show_text, false},
-    [REPORT_ADDRESS] = {read_address, show_text, false},
-    [REPORT_MTA] = {read_mta, show_mta, false},
-    [REPORT_RECIPIENT] = {read_recipient, show_recipient, false},
-    [REPORT_ACTION] = {read_action, show_action, false},
-    [REPORT_STATUS] = {read_status, show_status, false},
-    [REPORT_DIAGNOSTIC] = {read_diagnostic, show_diagnostic, false},
-    [REPORT_DATE] = {read_date, show_date, false},
-    [REPORT_NUMBER] = {read_number, show_number, false},
-    [REPORT_TEXTS] = {read_texts, show_texts, true},
-    [REPORT_ADDRESSES] = {read_addresses, show_texts, true},
+    [REPORT_TEXT] = {read_text, show_text, false, false},
+    [REPORT_ADDRESS] = {read_address, show_text, false, true},
+    [REPORT_MTA] = {read_mta, show_mta, false, false},
+    [REPORT_RECIPIENT] = {read_recipient, show_recipient, false, true},
+    [REPORT_ACTION] = {read_action, show_action, false, false},
+    [REPORT_STATUS] = {read_status, show_status, false, false},
+    [REPORT_DIAGNOSTIC] = {read_diagnostic, show_diagnostic, false, false},
+    [REPORT_DATE] = {read_date, show_date, false, false},
+    [REPORT_NUMBER] = {read_number, show_number, false, false},
+    [REPORT_TEXTS] = {read_texts, show_texts, true, false},
+    [REPORT_ADDRESSES] = {read_addresses, show_texts, true, true},
 };
 
 /* ---- groups ---- */
@@ -491,12 +475,17 @@ static struct value extension_value(
 	return v;
 }
 
-/* "rfc822;" names nobody. */
-static bool is_vacant(const char *value)
+/* An address is never written in encoded words (RFC 2047, 5), yet it may look
+ * as if it were. */
+static const char *value_of(
+    const struct report_pair *pair, enum report_kind kind, struct arena *arena)
 {
-	const char *semicolon = strchr(value, ';');
+	const char *type;
 
-	return !*skip_blanks(semicolon ? semicolon + 1 : value);
+	if (kinds[kind].addresses && !str_eq(pair->raw, pair->value) &&
+	    report_address_is_whole(split_type(pair->raw, arena, &type), arena))
+		return pair->raw;
+	return pair->value;
 }
 
 /* One field into the record.  False: malformed; *kept says whether the record
@@ -511,10 +500,9 @@ static bool take(const struct report_pair *pair,
 	if (!kinds[spec->kind].repeats && (*seen & (uint64_t)1 << index))
 		return err_set(err, ERR_PERM, "%s: given twice", spec->name);
 	*seen |= (uint64_t)1 << index;
-	*kept = kinds[spec->kind].read(
-	    pair->value, (char *)record + spec->offset, arena, &why);
-	if (*kept ||
-	    !(spec->required || (spec->strict && !is_vacant(pair->value))))
+	*kept = kinds[spec->kind].read(value_of(pair, spec->kind, arena),
+	    (char *)record + spec->offset, arena, &why);
+	if (*kept || !(spec->required || spec->strict))
 		return true;
 	(void)err_set(err, ERR_PERM, "%s: %s", spec->name, why.text);
 	return false;

@@ -8,14 +8,15 @@
  *	mta        = [ mta-type ";" ] name          ; type dns when missing
  *	recipient  = [ address-type ";" ] address   ; type rfc822 when missing
  *	action     = "failed" / "delayed" / "delivered" / "relayed" / "expanded"
- *	status     = class "." subject "." detail [ comment ]
- *	diagnostic = [ diagnostic-type ";" ] text   ; type smtp or unknown
- *	date       = RFC 5322, obsolete forms included
+ *	status     = class "." subject "." detail [ [ ";" / "," / ":" ] comment
+ *] diagnostic = [ diagnostic-type ";" ] text   ; type smtp or unknown date =
+ *RFC 5322, obsolete forms included
  *
  * Names and keywords are read in any case, values are unfolded and their
- * encoded words decoded.  A field that is not required and cannot be read is
- * kept among the extensions; one that says who a report is about, and cannot
- * be read, makes the report malformed: nobody else is to be blamed.
+ * encoded words decoded, but for addresses, which have none.  A field that is
+ *not required and cannot be read is kept among the extensions; one that says
+ *who a report is about, and cannot be read, makes the report malformed: nobody
+ *else is to be blamed.
  *
  * Ownership: everything is in the arena.
  */
@@ -33,7 +34,7 @@ struct report_mta {
 
 struct report_recipient {
 	const char *type;    /* as written; NULL: the field is absent */
-	const char *address; /* of rfc822: without route and <> */
+	const char *address; /* of rfc822: without route and <>; "": nobody */
 };
 
 enum report_action {
@@ -98,7 +99,9 @@ struct report_table {
 };
 
 struct report_pair {
-	const char *name, *value; /* name in lower case */
+	const char *name;  /* in lower case */
+	const char *value; /* unfolded, its encoded words decoded */
+	const char *raw;   /* unfolded only */
 };
 
 /* A block of fields; empty lines in it do not count. */

@@ -183,7 +183,7 @@ START_TEST(reports_are_read_as_they_come)
 		count++;
 	}
 	(void)closedir(dir);
-	ck_assert_uint_ge(count, 120);
+	ck_assert_uint_ge(count, 140);
 	arena_unref(arena);
 }
 END_TEST
@@ -229,6 +229,37 @@ static const struct {
 	MTA "Final-Recipient: rfc822; bob smith\n" FAILED, NULL, NULL, 0},
     {"the null address", MTA "Final-Recipient: rfc822; <>\n" FAILED, NULL, NULL,
 	0},
+    {"the null address, and an original recipient",
+	MTA
+	"Final-Recipient: rfc822; <>\nOriginal-Recipient: ann@a.test\n" FAILED,
+	"ann@a.test", "", 550},
+    {"a name before the address",
+	MTA "Final-Recipient: rfc822; \"b@x.test, Bob\" <bob@b.test>\n" FAILED,
+	"bob@b.test", "", 550},
+    {"an address before itself",
+	MTA "Final-Recipient: rfc822; Bob@B.test <bob@b.test>\n" FAILED,
+	"bob@b.test", "", 550},
+    {"an address before another one blames nobody",
+	MTA "Final-Recipient: rfc822; ann@b.test <bob@b.test>\n" FAILED, NULL,
+	NULL, 0},
+    {"two addresses in brackets blame nobody",
+	MTA "Final-Recipient: rfc822; <ann@b.test>, <bob@b.test>\n" FAILED,
+	NULL, NULL, 0},
+    {"comments after the address",
+	MTA
+	"Final-Recipient: rfc822; bob@b.test (was (once) a\\)) (b)\n" FAILED,
+	"bob@b.test", "", 550},
+    {"an address between comments blames nobody",
+	MTA "Final-Recipient: rfc822; bob@b.test (a) ann@b.test (b)\n" FAILED,
+	NULL, NULL, 0},
+    {"a comment that is not closed",
+	MTA "Final-Recipient: rfc822; bob@b.test (a\n" FAILED, NULL, NULL, 0},
+    {"an address that looks encoded",
+	MTA "Final-Recipient: rfc822; =?utf-8?Q?a?=@b.test\n" FAILED,
+	"=?utf-8?Q?a?=@b.test", "", 550},
+    {"an address that is encoded, against the rules",
+	MTA "Final-Recipient: rfc822; =?utf-8?Q?bob=40b.test?=\n" FAILED,
+	"bob@b.test", "", 550},
     {"no type", MTA "Final-Recipient: bob@b.test\n" FAILED, "bob@b.test", "",
 	550},
     {"neither type nor address", MTA "Final-Recipient: bob\n" FAILED, NULL,
