@@ -132,10 +132,8 @@ static bool parse_text(struct dsn *dsn, const char *text, size_t len,
 		struct report_group group = {0};
 
 		report_group_read(group_text, group_len, arena, &group);
-		/* Prose, for those who look into it. */
-		if (group.count == 0)
-			;
-		else if (groups++ == 0)
+		/* What has no fields is prose, for those who look into it. */
+		if (group.count > 0 && groups++ == 0)
 			ok = add_message(dsn, &group, arena, err);
 		else if (report_group_has(&group, &recipient_table))
 			ok = add_recipient(dsn, &group, NULL, arena, err);
