@@ -405,7 +405,7 @@ void gate_leave_line(struct gate_waiter *waiter)
 	if (!gate)
 		return;
 	if (first_of(gate) == waiter)
-		gate->first_turn = waiter->turn;
+		gate->first_turn = waiter->turn + 1;
 	list_remove(&waiter->link);
 	waiter->gate = NULL;
 	gate->line_count--;

@@ -9,6 +9,7 @@ int main(void)
 	int failed;
 
 	srunner_add_suite(runner, outcome_suite());
+	srunner_add_suite(runner, gate_suite());
 	srunner_add_suite(runner, ready_message_suite());
 	srunner_add_suite(runner, lease_suite());
 	srunner_add_suite(runner, loop_suite());
