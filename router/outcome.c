@@ -261,7 +261,7 @@ static bool is_null(const struct queue_move *move)
 
 /* The policy has changed it: written back, and perhaps elsewhere. */
 static void move_on(struct outcomes *o, const struct attempt *attempt,
-    const struct ready_recipient *info, struct queue_verdict *verdict)
+    struct queue_verdict *verdict)
 {
 	struct queue_move *move = attempt->move;
 
@@ -313,7 +313,7 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 			expire(o, rm, recipient, info->attempts, attempt,
 			    &verdict);
 		else if (attempt->move)
-			move_on(o, attempt, info, &verdict);
+			move_on(o, attempt, &verdict);
 		else
 			o->r->counters.deferred++;
 		break;
