@@ -119,7 +119,6 @@ TCase *control_tests(void)
 	TCase *tc = tcase_create("control");
 
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_question_is_answered);
 	tcase_add_test(tc, a_stale_socket_is_replaced_and_a_live_one_is_not);
 	tcase_add_test(tc, a_file_in_the_way_is_left_alone);

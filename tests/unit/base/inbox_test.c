@@ -203,7 +203,6 @@ TCase *inbox_tests(void)
 {
 	TCase *tc = tcase_create("inbox");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, first_in_is_first_out);
 	tcase_add_test(tc, the_descriptor_says_whether_something_is_there);
 	tcase_add_test(tc, a_wait_has_an_end);

@@ -252,7 +252,6 @@ Suite *queue_suite(void)
 	TCase *tcase = tcase_create("commands");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, an_empty_queue_is_listed_as_such);
 	tcase_add_test(tcase, a_message_is_found_by_what_is_known_of_it);
 	tcase_add_test(tcase, summary_counts_by_domain);

@@ -311,7 +311,6 @@ TCase *session_tests(void)
 {
 	TCase *tc = tcase_create("smtp_session");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_session_ends_as_it_should, 0, COUNT(plays));
 	tcase_add_test(tc, a_small_message_is_two_writes);
 	tcase_add_test(tc, a_plan_without_hosts_ends_from_the_loop);

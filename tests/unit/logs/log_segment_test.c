@@ -372,7 +372,6 @@ Suite *log_segment_suite(void)
 	TCase *tcase = tcase_create("files");
 
 	tcase_add_checked_fixture(tcase, make_test_dir, remove_test_dir);
-	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, what_was_flushed_can_be_read_at_once);
 	tcase_add_test(tcase, a_file_is_made_when_there_is_something_to_write);
 	tcase_add_test(tcase, a_file_that_is_large_enough_is_finished);

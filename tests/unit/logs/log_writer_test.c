@@ -392,7 +392,6 @@ Suite *log_writer_suite(void)
 	TCase *tcase = tcase_create("thread");
 
 	tcase_add_checked_fixture(tcase, setup, remove_test_dir);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, a_batch_is_reported_when_its_records_can_be_read);
 	tcase_add_test(tcase, stop_writes_what_waits);
 	tcase_add_test(

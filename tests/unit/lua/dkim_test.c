@@ -227,7 +227,6 @@ Suite *dkim_suite(void)
 	Suite *suite = suite_create("dkim");
 	TCase *tcase = tcase_create("dkim");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, NULL);
 	tcase_add_loop_test(tcase, a_policy_signs, 0, COUNT(cases));
 	tcase_add_loop_test(

@@ -216,7 +216,6 @@ Suite *dns_suite(void)
 	Suite *suite = suite_create("dns");
 	TCase *tcase = tcase_create("dns");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_loop_test(tcase, a_policy_asks_the_dns, 0, COUNT(cases));
 	tcase_add_test(tcase, a_silent_server_costs_no_more_than_the_event);

@@ -300,7 +300,6 @@ Suite *event_suite(void)
 	Suite *suite = suite_create("event");
 	TCase *tcase = tcase_create("event");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, an_event_has_an_outcome, 0, COUNT(cases));
 	tcase_add_loop_test(
 	    tcase, a_rejection_reaches_the_caller, 0, COUNT(rejections));

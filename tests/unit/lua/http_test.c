@@ -256,7 +256,6 @@ Suite *http_suite(void)
 	Suite *suite = suite_create("http");
 	TCase *tcase = tcase_create("http");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, NULL);
 	tcase_add_loop_test(tcase, a_policy_speaks_http, 0, COUNT(cases));
 	tcase_add_loop_test(tcase, certificates_and_names_are_verified, 0,

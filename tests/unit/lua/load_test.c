@@ -200,7 +200,6 @@ Suite *load_suite(void)
 	Suite *suite = suite_create("load");
 	TCase *tcase = tcase_create("load");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, a_bad_policy_does_not_load, 0, COUNT(bad));
 	tcase_add_test(tcase, a_missing_file_does_not_load);
 	tcase_add_test(tcase, an_endless_init_does_not_load);

@@ -80,7 +80,6 @@ void check_eval(const struct eval_case *c);
 		Suite *suite = suite_create(#name);                            \
 		TCase *tcase = tcase_create(#name);                            \
                                                                                \
-		tcase_set_timeout(tcase, 60);                                  \
 		tcase_add_loop_test(tcase, sentence, 0, COUNT(cases));         \
 		suite_add_tcase(suite, tcase);                                 \
 		return suite;                                                  \

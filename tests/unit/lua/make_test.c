@@ -113,7 +113,6 @@ Suite *make_suite(void)
 	Suite *suite = suite_create("make");
 	TCase *tcase = tcase_create("make");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(
 	    tcase, a_constructor_accepts_or_says_why_not, 0, COUNT(cases));
 	suite_add_tcase(suite, tcase);

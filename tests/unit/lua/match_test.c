@@ -120,7 +120,6 @@ Suite *match_suite(void)
 	Suite *suite = suite_create("match");
 	TCase *tcase = tcase_create("match");
 
-	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, start, stop);
 	tcase_add_test(tcase, known_patterns_match_alike);
 	tcase_add_test(tcase, random_patterns_match_alike);

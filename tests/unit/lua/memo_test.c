@@ -175,7 +175,6 @@ Suite *memo_suite(void)
 	Suite *suite = suite_create("memo");
 	TCase *tcase = tcase_create("memo");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(
 	    tcase, a_memoized_function_remembers, 0, COUNT(cases));
 	tcase_add_test(tcase, of_many_callers_one_computes);

@@ -285,7 +285,6 @@ Suite *message_suite(void)
 	Suite *suite = suite_create("message");
 	TCase *tcase = tcase_create("message");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, a_message_has_methods, 0, COUNT(cases));
 	tcase_add_test(tcase, changes_are_flagged);
 	tcase_add_test(tcase, addresses_are_arguments_too);

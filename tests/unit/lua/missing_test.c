@@ -215,7 +215,6 @@ Suite *missing_suite(void)
 	Suite *suite = suite_create("missing");
 	TCase *tcase = tcase_create("missing");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(
 	    tcase, what_is_missing_says_so_by_name, 0, COUNT(cases));
 	tcase_add_loop_test(tcase, looking_at_it_is_harmless, 0, COUNT(looks));

@@ -290,7 +290,6 @@ Suite *modules_suite(void)
 	Suite *suite = suite_create("modules");
 	TCase *tcase = tcase_create("modules");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, a_module_does_what_it_says, 0, COUNT(cases));
 	tcase_add_loop_test(
 	    tcase, a_pool_comes_from_the_file, 0, COUNT(answers));

@@ -233,7 +233,6 @@ Suite *pool_suite(void)
 	Suite *suite = suite_create("pool");
 	TCase *tcase = tcase_create("pool");
 
-	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, fifty_callers_do_not_mix);
 	tcase_add_test(tcase, sleeping_handlers_do_not_hold_up_others);
 	tcase_add_test(tcase, submitted_calls_report_exactly_once);

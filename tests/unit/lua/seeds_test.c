@@ -167,7 +167,6 @@ Suite *seeds_suite(void)
 	Suite *suite = suite_create("seeds");
 	TCase *tcase = tcase_create("seeds");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, a_seed_loads, 0, COUNT(seeds));
 	tcase_add_loop_test(
 	    tcase, a_seed_does_what_its_page_says, 0, COUNT(cases));

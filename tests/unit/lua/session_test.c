@@ -184,7 +184,6 @@ Suite *session_suite(void)
 	Suite *suite = suite_create("session");
 	TCase *tcase = tcase_create("session");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, an_object_remembers_and_objects_share_nothing);
 	tcase_add_test(tcase, a_batch_is_one_table);
 	tcase_add_test(tcase, after_an_error_it_can_still_be_closed);

@@ -509,7 +509,6 @@ Suite *shaping_suite(void)
 	Suite *suite = suite_create("shaping");
 	TCase *tcase = tcase_create("shaping");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, shaping_follows_its_files, 0, COUNT(cases));
 	tcase_add_loop_test(tcase, a_mistake_is_found_when_the_policy_is_loaded,
 	    0, COUNT(wrong));

@@ -83,7 +83,6 @@ Suite *watch_suite(void)
 	Suite *suite = suite_create("watch");
 	TCase *tcase = tcase_create("watch");
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, patterns_name_the_files, 0, COUNT(cases));
 	tcase_add_test(tcase, a_change_asks_for_a_reload);
 	suite_add_tcase(suite, tcase);

@@ -205,7 +205,6 @@ TCase *content_tests(void)
 {
 	TCase *tc = tcase_create("content");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, facts_do_not_depend_on_chunks, 0, COUNT(cases));
 	tcase_add_loop_test(tc, bytes_make_content_too, 0, COUNT(cases));
 	tcase_add_test(tc, a_large_message_does_not_fill_memory);

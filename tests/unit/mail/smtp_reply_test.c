@@ -198,7 +198,6 @@ TCase *smtp_reply_tests(void)
 {
 	TCase *tc = tcase_create("smtp_reply");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
 	    tc, replies_are_read_in_any_pieces, 0, COUNT(replies));
 	tcase_add_test(tc, what_follows_a_reply_is_left);

@@ -240,7 +240,6 @@ TCase *mx_tests(void)
 {
 	TCase *tc = tcase_create("mx");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(
 	    tc, hosts_are_what_the_domain_says, 0, COUNT(cases));

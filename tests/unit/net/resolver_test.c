@@ -212,7 +212,6 @@ TCase *resolver_tests(void)
 	TCase *tc = tcase_create("resolver");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
 	    tc, answers_are_what_the_server_said, 0, COUNT(cases));
 	tcase_add_test(tc, text_is_raw);

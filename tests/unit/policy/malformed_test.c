@@ -440,7 +440,6 @@ Suite *malformed_suite(void)
 	Suite *suite = suite_create("malformed");
 	TCase *all = tcase_create("all"), *blocks = tcase_create("blocks");
 
-	tcase_set_timeout(all, 120);
 	tcase_add_test(all, ten_thousand_tables_are_refused_by_key_and_value);
 	suite_add_tcase(suite, all);
 	tcase_add_checked_fixture(blocks, arena_begin, arena_end);

@@ -16,7 +16,6 @@ int main(void)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		TCase *tcase = cases[i]();
 
-		tcase_set_timeout(tcase, 120);
 		suite_add_tcase(suite, tcase);
 	}
 	runner = srunner_create(suite);

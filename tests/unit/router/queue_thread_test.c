@@ -145,7 +145,6 @@ Suite *queue_thread_suite(void)
 	TCase *tc = tcase_create("queue_thread");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, jobs_come_back_in_order);
 	tcase_add_test(
 	    tc, an_outcome_that_cannot_be_committed_is_kept_and_comes_first);

@@ -198,7 +198,6 @@ TCase *open_relay_tests(void)
 {
 	TCase *tc = tcase_create("open_relay");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
 	    tc, an_open_relay_is_found_and_no_other, 0, COUNT(cases));
 	tcase_add_test(tc, the_same_seed_says_the_same);

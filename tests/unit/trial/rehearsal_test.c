@@ -363,7 +363,6 @@ TCase *rehearsal_tests(void)
 {
 	TCase *tc = tcase_create("rehearsal");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_loop_test(
 	    tc, what_a_script_promises_holds, 0, COUNT(passing));

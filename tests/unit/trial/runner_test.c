@@ -172,7 +172,6 @@ TCase *runner_tests(void)
 {
 	TCase *tc = tcase_create("runner");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, what_passed_and_what_failed);
 	tcase_add_test(tc, all_passed_is_zero);
