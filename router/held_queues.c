@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "queue/queue.h"
+#include "router/held_memory.h"
 #include "router/outcome.h"
 #include "router/queue_thread.h"
 #include "router/router.h"
@@ -37,6 +38,7 @@ struct held_queues {
 	struct router *r;
 	struct telling *open; /* NULL: nothing to tell */
 	struct loop_timer *linger;
+	struct held_memory *memory;
 };
 
 static bool work(struct queue_job *job, struct queue_conn *conn)
@@ -101,6 +103,7 @@ struct held_queues *held_queues_new(struct router *r)
 
 	held->r = r;
 	held->linger = loop_timer_new(r->loop, tell, held);
+	held->memory = held_memory_new();
 	return held;
 }
 
@@ -110,6 +113,7 @@ void held_queues_free(struct held_queues *held)
 		return;
 	free_telling(held->open);
 	loop_timer_free(held->linger);
+	held_memory_free(held->memory);
 	free(held);
 }
 
@@ -194,6 +198,30 @@ void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq)
 		note(held, sq->id, NULL, 0);
 	sq->held_until = 0;
 }
+
+/* ---- more of them than are known at once ---- */
+
+void held_queues_forgotten(
+    struct held_queues *held, const struct scheduled_queue *sq)
+{
+	if (sq->held_because)
+		held_memory_put(held->memory, sq->id, sq->held_because,
+		    sq->held_until, clock_unix());
+}
+
+void held_queues_met(struct held_queues *held, struct scheduled_queue *sq)
+{
+	sq->held_because = held_memory_take(held->memory, sq->id);
+	if (sq->held_because)
+		sq->held_until = clock_unix();
+}
+
+bool held_queues_waits(const struct held_queues *held, int64_t id)
+{
+	return held_memory_waits(held->memory, id, clock_unix());
+}
+
+/* ---- for operators ---- */
 
 void held_queues_status(const struct list *blocked, struct json_object *o)
 {

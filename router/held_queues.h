@@ -29,6 +29,14 @@ void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq);
 void held_queues_stays(struct held_queues *held, struct scheduled_queue *sq);
 /* Nothing of sq is due any more. */
 void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq);
+/* sq is forgotten, though perhaps something is due: what was told of it stays
+ * known (held_memory.h), */
+void held_queues_forgotten(
+    struct held_queues *held, const struct scheduled_queue *sq);
+/* until it is known again. */
+void held_queues_met(struct held_queues *held, struct scheduled_queue *sq);
+/* It was forgotten and cannot go on yet: not worth the place of another. */
+bool held_queues_waits(const struct held_queues *held, int64_t id) MUST_USE;
 /* Those in the list, an array of { queue, because, until }. */
 void held_queues_status(const struct list *blocked, struct json_object *o);
 

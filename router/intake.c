@@ -113,6 +113,8 @@ static void forget(struct intake *in, struct scheduled_queue *sq)
 	char key[24];
 
 	(void)map_remove(in->queues, key_of(key, sq->id));
+	if (sq->state == SQ_BLOCKED)
+		held_queues_forgotten(in->r->held, sq);
 	in->state_count[sq->state]--;
 	scheduled_queue_free(sq);
 }
@@ -146,6 +148,7 @@ static struct scheduled_queue *add_queue(
 	in->state_count[SQ_IDLE]++;
 	list_add_tail(&in->by_state[SQ_IDLE], &sq->link);
 	(void)map_put(in->queues, key_of(key, row->queue_id), sq);
+	held_queues_met(in->r->held, sq);
 	return sq;
 }
 
@@ -165,8 +168,12 @@ static struct scheduled_queue *find(
 	}
 	if (sq)
 		return sq;
+	/* Or thousands that wait for a rate would drive each other out with
+	 * each scan, and others with them. */
 	if (map_count(in->queues) >= QUEUES_MOST &&
-	    !forget_oldest(in, SQ_IDLE) && !forget_oldest(in, SQ_BLOCKED))
+	    (held_queues_waits(in->r->held, row->queue_id) ||
+		(!forget_oldest(in, SQ_IDLE) &&
+		    !forget_oldest(in, SQ_BLOCKED))))
 		return NULL;
 	return add_queue(in, row);
 }

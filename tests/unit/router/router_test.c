@@ -11,6 +11,7 @@ int main(void)
 	srunner_add_suite(runner, outcome_suite());
 	srunner_add_suite(runner, gate_suite());
 	srunner_add_suite(runner, ready_message_suite());
+	srunner_add_suite(runner, held_memory_suite());
 	srunner_add_suite(runner, lease_suite());
 	srunner_add_suite(runner, loop_suite());
 	srunner_add_suite(runner, queue_thread_suite());

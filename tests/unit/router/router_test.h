@@ -9,6 +9,7 @@
 #include "base/attr.h"
 
 Suite *gate_suite(void);
+Suite *held_memory_suite(void);
 Suite *lease_suite(void);
 Suite *loop_suite(void);
 Suite *outcome_suite(void);
