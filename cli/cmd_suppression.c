@@ -177,6 +177,7 @@ static bool list_row(const struct value *row, void *ctx)
 {
 	struct rows *rows = ctx;
 	FILE *out = rows->c->cli->out;
+	struct arena *arena;
 	char text[32];
 
 	rows->count++;
@@ -184,7 +185,9 @@ static bool list_row(const struct value *row, void *ctx)
 		out_json_line(out, row);
 		return true;
 	}
-	out_text(out, row_text(row, "address"));
+	arena = arena_new(512);
+	out_text(out, suppression_key_text(row_text(row, "address"), arena));
+	arena_unref(arena);
 	(void)fputs("  ", out);
 	if (!row_has(row, "tenant"))
 		(void)fputs("everybody", out);
@@ -192,7 +195,9 @@ static bool list_row(const struct value *row, void *ctx)
 		out_text(out, row_text(row, "tenant"));
 	else
 		(void)fputs("no tenant", out);
-	(void)fprintf(out, "  %s  ", row_text(row, "record"));
+	(void)fputs("  ", out);
+	out_text(out, row_text(row, "record"));
+	(void)fputs("  ", out);
 	out_text(out, row_text(row, "class"));
 	(void)fprintf(
 	    out, "  since %s", out_time(text, row_int(row, "created_at")));
@@ -210,11 +215,15 @@ static bool list_row(const struct value *row, void *ctx)
 static bool export_row(const struct value *row, void *ctx)
 {
 	struct rows *rows = ctx;
+	struct arena *arena;
 
 	if (rows->c->cli->json)
 		out_json_line(rows->c->cli->out, row);
-	else
-		suppression_file_row(rows->c->cli->out, row);
+	else {
+		arena = arena_new(512);
+		suppression_file_row(rows->c->cli->out, row, arena);
+		arena_unref(arena);
+	}
 	return true;
 }
 

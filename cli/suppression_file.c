@@ -272,7 +272,8 @@ void suppression_file_header(FILE *out)
 	(void)fputc('\n', out);
 }
 
-/* Line breaks become blanks: one record a line. */
+/* Line breaks become blanks, so that there is one record a line, and so does
+ * what could drive a terminal: reasons are what strangers said. */
 static void write_field(FILE *out, const char *text)
 {
 	bool quoted = strpbrk(text, ",\"\r\n") || strchr(" \t#", *text);
@@ -282,7 +283,8 @@ static void write_field(FILE *out, const char *text)
 	for (const char *p = text; *p; p++) {
 		if (*p == '"')
 			(void)fputc('"', out);
-		(void)fputc(strchr("\r\n", *p) ? ' ' : *p, out);
+		(void)fputc(
+		    (unsigned char)*p < ' ' || *p == 0x7f ? ' ' : *p, out);
 	}
 	if (quoted && *text)
 		(void)fputc('"', out);
@@ -296,11 +298,12 @@ static const char *time_text(
 	return clock_rfc3339(text, row_int(row, key) * 1000);
 }
 
-void suppression_file_row(FILE *out, const struct value *row)
+void suppression_file_row(
+    FILE *out, const struct value *row, struct arena *arena)
 {
 	char hits[24], created[40], until[40];
 	const char *fields[COLUMNS] = {
-	    [ADDRESS] = row_text(row, "address"),
+	    [ADDRESS] = suppression_key_text(row_text(row, "address"), arena),
 	    [SCOPE] = row_has(row, "tenant") ? "tenant" : "all",
 	    [TENANT] = row_text(row, "tenant"),
 	    [CLASS] = row_text(row, "class"),

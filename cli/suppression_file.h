@@ -37,6 +37,7 @@ bool suppression_time_parse(const char *text, int64_t *out, struct err *err)
 
 void suppression_file_header(FILE *out);
 /* A row of v_suppression. */
-void suppression_file_row(FILE *out, const struct value *row);
+void suppression_file_row(
+    FILE *out, const struct value *row, struct arena *arena);
 
 #endif

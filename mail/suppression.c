@@ -65,6 +65,27 @@ bool suppression_key_parse(
 	return true;
 }
 
+const char *suppression_key_text(const char *key, struct arena *arena)
+{
+	const char *at = strrchr(key, '@'), *same;
+	char *text, *to;
+
+	if (!at || at == key ||
+	    (suppression_key_parse(key, arena, &same, NULL) &&
+		str_eq(same, key)))
+		return key;
+	text = to = arena_alloc(arena, 2 * strlen(key) + 3);
+	*to++ = '"';
+	for (const char *p = key; p < at; p++) {
+		if (*p == '"' || *p == '\\')
+			*to++ = '\\';
+		*to++ = *p;
+	}
+	*to++ = '"';
+	memcpy(to, at, strlen(at) + 1);
+	return text;
+}
+
 /* Days are enough for somebody else's eyes. */
 static const char *day(struct arena *arena, int64_t unix_seconds)
 {

@@ -68,6 +68,8 @@ const char *suppression_domain_key(
  * with it. */
 bool suppression_key_parse(const char *text, struct arena *arena,
     const char **key, struct err *err) MUST_USE;
+/* A key as people write it: with the quotes that its local part needs. */
+const char *suppression_key_text(const char *key, struct arena *arena);
 /* A key that stands for a domain. */
 bool suppression_key_is_domain(const char *key);
 

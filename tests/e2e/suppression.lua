@@ -401,6 +401,20 @@ t.test('a list goes out as CSV and comes back the same, with the daemons stopped
   t.has(run('import', t.dir() .. '/list.csv', '--dry-run'), 'would be: 0 added, 3 changed')
 end)
 
+t.test('addresses that need quotes go out and come back, and nothing in the list drives a terminal', function()
+  t.milter { policy = policy(nil, { setup = '{}' }) }:stop()
+  run('add', '"john smith"@dest.test', '"a,b"@dest.test', '"#c"@dest.test', '"a@b"@dest.test', '""@dest.test',
+    '--reason', 'red \27[31m')
+  local csv = run 'export'
+  t.ok(not csv:find '\27', csv)
+  t.ok(not run('list'):find '\27')
+  t.write('list.csv', csv)
+  t.has(run('import', t.dir() .. '/list.csv'), '0 added, 5 changed')
+  t.eq(run 'export', csv)
+  t.has(run('remove', '"john smith"@dest.test', '"a,b"@dest.test', '"#c"@dest.test', '"a@b"@dest.test', '""@dest.test'),
+    '5 removed')
+end)
+
 t.test('an import with a line that is wrong names it and changes nothing', function()
   t.milter { policy = policy(nil, { setup = '{}' }) }:stop()
   for text, want in pairs {
