@@ -62,6 +62,30 @@ static bool make(const char *path, struct err *err)
 	return made && fd_sync_dir(dir, err);
 }
 
+/* Whoever can write it can have any address suppressed, and whoever can read
+ * it, too. */
+static bool is_private(const char *queue, const char *path, struct err *err)
+{
+	struct stat st, db;
+
+	if (stat(path, &st) < 0)
+		return err_errno(err, ERR_CONFIG, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_CONFIG, "%s: it is no file", path);
+	if (st.st_mode & (S_IRWXO | S_IWGRP))
+		return err_set(err, ERR_CONFIG,
+		    "%s: others may read or write it: chmod 600, and a new key "
+		    "in front of those in it",
+		    path);
+	if (st.st_uid != 0 && st.st_uid != geteuid() &&
+	    (stat(queue, &db) < 0 || st.st_uid != db.st_uid))
+		return err_set(err, ERR_CONFIG,
+		    "%s: it is of user %u, who is neither root nor the queue's "
+		    "owner: chown it",
+		    path, (unsigned)st.st_uid);
+	return true;
+}
+
 struct trace_keys *queue_trace_keys(const char *queue, struct err *err)
 {
 	struct trace_keys *keys = NULL;
@@ -83,18 +107,9 @@ struct trace_keys *queue_trace_keys(const char *queue, struct err *err)
 		if (!make(path, err))
 			return NULL;
 		diag_info("%s: made, with a new key", path);
-		if (stat(path, &st) < 0) {
-			err_errno(err, ERR_CONFIG, "%s", path);
-			return NULL;
-		}
 	}
-	if (st.st_mode & (S_IRWXO | S_IWGRP)) {
-		err_set(err, ERR_CONFIG,
-		    "%s: others may read or write it: chmod 600, and a new key "
-		    "in front of those in it",
-		    path);
+	if (!is_private(queue, path, err))
 		return NULL;
-	}
 	text = fd_read_file(path, FILE_MOST, &len, err);
 	if (!text)
 		return NULL;

@@ -13,7 +13,8 @@
 #define QUEUE_TRACE_KEY_SUFFIX "-trace-key"
 
 /* `path` is the queue's.  ERR_CONFIG when the file cannot be used, or others
- * than its owner and group may read it. */
+ * than its owner and group may read it, or it is of neither root, us nor the
+ * queue's owner. */
 struct trace_keys *queue_trace_keys(const char *path, struct err *err) MUST_USE;
 /* The same, and from now on they are what this process signs with. */
 bool queue_trace_keys_use(const char *queue, struct err *err) MUST_USE;

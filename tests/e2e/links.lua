@@ -236,13 +236,26 @@ t.test('a signature outlives the history, an old key still verifies', function()
   t.eq(report(r, dsn('bob@far.test', field(header, 'Message-ID'))).linked, false)
 end)
 
-t.test('a file of keys that others may read is refused', function()
+t.test('a file of keys that others may read, of somebody else or that is no file is refused', function()
   local r = rig()
   r.milter:stop()
   t.run { 'chmod', '644', t.context().queue .. '-trace-key' }
   local ok, why = pcall(t.milter, { policy_file = t.dir() .. '/policy.lua' })
   t.eq(ok, false)
   t.has(tostring(why), 'others may read')
+  t.run { 'chmod', '600', t.context().queue .. '-trace-key' }
+  -- Only root can give it away.
+  if t.run { 'chown', '65534', t.context().queue .. '-trace-key' } == 0 then
+    ok, why = pcall(t.milter, { policy_file = t.dir() .. '/policy.lua' })
+    t.eq(ok, false)
+    t.has(tostring(why), 'it is of user 65534')
+    t.run { 'chown', '0', t.context().queue .. '-trace-key' }
+  end
+  t.run { 'mv', t.context().queue .. '-trace-key', t.context().queue .. '-old' }
+  t.run { 'mkfifo', '-m', '600', t.context().queue .. '-trace-key' }
+  ok, why = pcall(t.milter, { policy_file = t.dir() .. '/policy.lua' })
+  t.eq(ok, false)
+  t.has(tostring(why), 'it is no file')
 end)
 
 t.test('penstock trace tells what happened, by id, Message-ID and address, with the daemons stopped', function()
