@@ -298,7 +298,8 @@ static bool decide_fate(struct ending *e, struct batch *b)
 		b->fate = BATCH_KEPT;
 	/* What goes to "null" is not even looked at. */
 	return str_eq(b->queue, "null") ||
-	       report_judge(e->s, &e->readings, b, &decision.relay, &err) ||
+	       report_judge(
+		   e->s, &e->readings, b, &decision.relay, e->deadline, &err) ||
 	       failed(e, "report", &err);
 }
 
@@ -398,7 +399,8 @@ static void log_left_reports(struct ending *e)
 	    e->tx->content_lost)
 		return;
 	if (e->content || finish_content(e, &err))
-		report_log_left(e->s, &e->readings, e->content);
+		report_log_left(e->s, &e->readings, e->content,
+		    event_deadline(), e->progress, e->progress_ctx);
 	else
 		diag_warn(
 		    "%s: a report could not be logged: %s", e->s->id, err.text);

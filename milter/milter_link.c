@@ -3,11 +3,14 @@
  *
  * What the report quotes is gathered once, then each recipient that it names is
  * looked for with it, most trusted first.  Reports are hostile until linked:
- * how many recipients are looked for is bounded.
+ * how many recipients are looked for is bounded, and how long that takes, since
+ * others wait for the connection that it is done on.
  */
 #include "milter/milter_link.h"
 
 #include "base/clock.h"
+#include "base/diag.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "mail/queue_name.h"
 #include "mail/trace_header.h"
@@ -33,6 +36,7 @@ const char *link_how_name(enum link_how how)
 struct evidence {
 	struct queue_conn *conn;
 	struct arena *arena;
+	int64_t until; /* clock_now_ms(): then no more is looked for */
 	struct trace_claim claim; /* says.id NULL: none */
 	const char *message_id;   /* "": none */
 	const char *envelope_id;  /* NULL: none */
@@ -137,13 +141,50 @@ static bool link_one(struct evidence *e, const char *address,
 /* ---- a report ---- */
 
 static bool begin(struct session *s, const struct report *report,
-    const char *envelope_id, struct evidence *e, struct err *err)
+    const char *envelope_id, int64_t deadline, struct evidence *e,
+    struct err *err)
 {
+	int64_t latest = clock_now_ms() + LOOKUP_MS;
+
 	*e = (struct evidence){
 	    .arena = s->tx->arena, .envelope_id = envelope_id};
 	gather(e, report);
-	return queue_reader_take(
-	    s->service->queue, clock_now_ms() + LOOKUP_MS, &e->conn, err);
+	if (!queue_reader_take(s->service->queue,
+		deadline < latest ? deadline : latest, &e->conn, err))
+		return false;
+	e->until = clock_now_ms() + LINKING_MS;
+	return true;
+}
+
+/* Said once for a report, when it stops looking. */
+static bool is_late(const struct session *s, const struct evidence *e,
+    size_t done, size_t count)
+{
+	if (clock_now_ms() < e->until)
+		return false;
+	diag_warn("%s: report: it names %zu recipients, %zu of them were "
+		  "looked for in %d ms; the others are not linked",
+	    s->id, count, done, LINKING_MS);
+	return true;
+}
+
+/* Who names one recipient a thousand times has said it once. */
+static void mark_repeated(struct report_links *links, struct arena *arena)
+{
+	struct map *seen = map_new();
+
+	for (size_t i = 0; i < links->count; i++) {
+		struct report_link *link = &links->items[i];
+
+		if (link->linked)
+			link->repeated =
+			    map_put(seen,
+				arena_printf(arena, "%s %s", link->id,
+				    str_lower(
+					arena_strdup(arena, link->recipient))),
+				link) != NULL;
+	}
+	map_free(seen, NULL);
 }
 
 static struct report_links *new_links(struct arena *arena, size_t count)
@@ -168,8 +209,8 @@ static bool link_recipient(struct evidence *e, const struct dsn_recipient *of,
 	return true;
 }
 
-const struct report_links *report_links_of_dsn(
-    struct session *s, struct report_reading *r, struct err *err)
+const struct report_links *report_links_of_dsn(struct session *s,
+    struct report_reading *r, int64_t deadline, struct err *err)
 {
 	struct report_links *links;
 	struct evidence e;
@@ -177,13 +218,17 @@ const struct report_links *report_links_of_dsn(
 
 	if (r->dsn_links)
 		return r->dsn_links;
-	if (!begin(s, &r->report, r->dsn.original_envelope_id, &e, err))
+	if (!begin(
+		s, &r->report, r->dsn.original_envelope_id, deadline, &e, err))
 		return NULL;
 	links = new_links(e.arena, r->dsn.count);
-	for (size_t i = 0; i < links->count && i < LINKS_MOST && ok; i++)
+	for (size_t i = 0; i < links->count && i < LINKS_MOST && ok &&
+			   !is_late(s, &e, i, links->count);
+	     i++)
 		ok = link_recipient(
 		    &e, &r->dsn.recipients[i], &links->items[i], err);
 	queue_reader_give(e.conn, ok);
+	mark_repeated(links, e.arena);
 	if (ok)
 		r->dsn_links = links;
 	return r->dsn_links;
@@ -204,8 +249,8 @@ static void recipients_of_arf(const struct evidence *e, const struct arf *arf,
 		*count = LINKS_MOST;
 }
 
-const struct report_links *report_links_of_arf(
-    struct session *s, struct report_reading *r, struct err *err)
+const struct report_links *report_links_of_arf(struct session *s,
+    struct report_reading *r, int64_t deadline, struct err *err)
 {
 	const char *const *names;
 	struct report_links *links;
@@ -215,16 +260,18 @@ const struct report_links *report_links_of_arf(
 
 	if (r->arf_links)
 		return r->arf_links;
-	if (!begin(s, &r->report, r->arf.original_envelope_id, &e, err))
+	if (!begin(
+		s, &r->report, r->arf.original_envelope_id, deadline, &e, err))
 		return NULL;
 	recipients_of_arf(&e, &r->arf, &names, &count);
 	links = new_links(e.arena, count + 1);
-	for (size_t i = 0; i < count && ok; i++) {
+	for (size_t i = 0; i < count && ok && !is_late(s, &e, i, count); i++) {
 		ok = link_one(&e, names[i], &links->items[linked], err);
 		linked += links->items[linked].linked;
 	}
 	links->count = linked ? linked : 1;
 	queue_reader_give(e.conn, ok);
+	mark_repeated(links, e.arena);
 	if (ok)
 		r->arf_links = links;
 	return r->arf_links;

@@ -21,7 +21,8 @@
  *			single one that is not linked
  *
  * They are found before anything is recorded or asked about the report, once
- * for each content.
+ * for each content.  That takes LINKING_MS at most: what was not looked for by
+ * then is not linked.
  *
  * Ownership: the transaction's arena.
  * Threads:   the session's.
@@ -51,6 +52,8 @@ struct report_link {
 	const char *outcome; /* "delivered", "queued" ..; NULL: not known */
 	const char *site;    /* where it was delivered; NULL: not known */
 	int64_t at;          /* of that outcome, unix seconds; 0: not known */
+	/* The report has named this recipient of this message before. */
+	bool repeated;
 };
 
 struct report_links {
@@ -62,11 +65,13 @@ struct report_reading;
 
 /* "signed", "id", "message_id", "envelope_id"; NULL for LINK_NONE. */
 const char *link_how_name(enum link_how how);
-/* Found once for each reading.  NULL: the queue cannot be read now. */
-const struct report_links *report_links_of_dsn(
-    struct session *s, struct report_reading *r, struct err *err) MUST_USE;
-const struct report_links *report_links_of_arf(
-    struct session *s, struct report_reading *r, struct err *err) MUST_USE;
+/* Found once for each reading.  NULL: the queue cannot be read now, or not by
+ * the deadline (clock_now_ms). */
+#define LINKING_MS 2000
+const struct report_links *report_links_of_dsn(struct session *s,
+    struct report_reading *r, int64_t deadline, struct err *err) MUST_USE;
+const struct report_links *report_links_of_arf(struct session *s,
+    struct report_reading *r, int64_t deadline, struct err *err) MUST_USE;
 /* Sets the record's linked and linked_to. */
 void report_links_show(const struct report_link *links, size_t count,
     struct arena *arena, struct log_record *r);

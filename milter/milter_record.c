@@ -371,9 +371,10 @@ bool record_suppressed(struct session *s, const struct batches *batches,
 	return log_writer_write(to.log, deadline, progress, progress_ctx, err);
 }
 
-void record_left_report(struct session *s, const struct batch *b)
+void record_left_report(
+    struct session *s, const struct batch *b, int64_t deadline)
 {
-	struct to to = to_log(s, event_deadline());
+	struct to to = to_log(s, deadline);
 
 	add_report(&to, b);
 	log_writer_submit(to.log, NULL, NULL);

@@ -29,7 +29,8 @@ bool record_suppressed(struct session *s, const struct batches *batches,
     int64_t deadline, custody_progress_fn *progress, void *progress_ctx,
     struct err *err) MUST_USE;
 /* Of a report that the MTA keeps: no Reception, since nothing was received. */
-void record_left_report(struct session *s, const struct batch *b);
+void record_left_report(
+    struct session *s, const struct batch *b, int64_t deadline);
 /* All of them, for the hooks, before the commit. */
 void record_for_hooks(
     struct hooked *hooked, const struct batches *batches, bool accepted);

@@ -3,9 +3,10 @@
  */
 #include "milter/milter_report.h"
 
+#include "base/clock.h"
 #include "base/diag.h"
+#include "milter/milter_history.h"
 #include "milter/milter_record.h"
-#include "milter/milter_suppression.h"
 
 static struct report_reading *find_reading(struct session *s,
     struct report_reading **readings, struct content *content, struct err *err)
@@ -66,7 +67,8 @@ static bool is_kept(enum report_mode mode, bool relay)
 }
 
 bool report_judge(struct session *s, struct report_reading **readings,
-    struct batch *b, const struct relay_answer *relay, struct err *err)
+    struct batch *b, const struct relay_answer *relay, int64_t deadline,
+    struct err *err)
 {
 	struct arena *arena = s->tx->arena;
 	struct report_reading *r;
@@ -92,8 +94,9 @@ bool report_judge(struct session *s, struct report_reading **readings,
 			b->report = BATCH_UNREADABLE;
 		return true;
 	}
-	b->links = b->report == BATCH_OOB ? report_links_of_dsn(s, r, err)
-					  : report_links_of_arf(s, r, err);
+	b->links = b->report == BATCH_OOB
+		       ? report_links_of_dsn(s, r, deadline, err)
+		       : report_links_of_arf(s, r, deadline, err);
 	if (!b->links)
 		return false;
 	b->reading = r;
@@ -117,14 +120,28 @@ bool report_wanted_of_left(const struct transaction *tx)
 	return false;
 }
 
-static void log_left(struct session *s, struct report_reading **readings,
-    const struct rcpt *rcpt, struct content *content)
+/* As for one that is ours: with a scheduled queue, which is only a name. */
+static bool judge_left(struct session *s, struct report_reading **readings,
+    const struct rcpt *rcpt, struct batch *b, int64_t deadline, struct err *err)
 {
 	const struct relay_answer relay = {
 	    .log_oob = rcpt->log_oob, .log_arf = rcpt->log_arf};
-	struct message *m = message_new();
-	struct batch b = {.message = m, .fate = BATCH_DROPPED};
 	struct buf queue = BUF_INIT;
+	bool ok;
+
+	ok = message_queue_name(b->message, &queue, err) &&
+	     report_judge(s, readings, b, &relay, deadline, err);
+	b->queue = arena_strdup(s->tx->arena, buf_str(&queue));
+	buf_release(&queue);
+	return ok;
+}
+
+/* False: it cannot be done, for the others neither. */
+static bool log_left(struct session *s, struct report_reading **readings,
+    const struct rcpt *rcpt, struct batch *b, struct content *content,
+    int64_t deadline)
+{
+	struct message *m = b->message;
 	struct err err = {0};
 
 	m->content = content_ref(content);
@@ -134,23 +151,37 @@ static void log_left(struct session *s, struct report_reading **readings,
 	m->meta = meta_copy(s->meta);
 	if (s->tx->queue_id)
 		meta_set_string(m->meta, "mta_queue_id", s->tx->queue_id);
-	if (!message_queue_name(m, &queue, &err) ||
-	    !report_judge(s, readings, &b, &relay, &err)) {
-		diag_warn(
-		    "%s: a report could not be logged: %s", s->id, err.text);
-	} else {
-		b.queue = buf_str(&queue);
-		record_left_report(s, &b);
-		suppression_note_left(s, &b);
+	if (judge_left(s, readings, rcpt, b, deadline, &err)) {
+		record_left_report(s, b, deadline);
+		return true;
 	}
-	buf_release(&queue);
-	message_unref(m);
+	diag_warn("%s: a report could not be logged: %s", s->id, err.text);
+	return false;
 }
 
 void report_log_left(struct session *s, struct report_reading **readings,
-    struct content *content)
+    struct content *content, int64_t deadline, custody_progress_fn *progress,
+    void *progress_ctx)
 {
-	for (size_t i = 0; i < s->tx->rcpts.count; i++)
-		if (is_logged(&s->tx->rcpts.items[i]))
-			log_left(s, readings, &s->tx->rcpts.items[i], content);
+	const struct transaction *tx = s->tx;
+	size_t done = 0;
+	bool go_on = true;
+
+	for (size_t i = 0; i < tx->rcpts.count && go_on; i++) {
+		struct batch b = {.fate = BATCH_DROPPED};
+
+		if (!is_logged(&tx->rcpts.items[i]))
+			continue;
+		if (done++ == REPORT_LEFT_MOST || clock_now_ms() >= deadline) {
+			diag_warn("%s: a report is logged for the first %zu of "
+				  "its recipients",
+			    s->id, done - 1);
+			return;
+		}
+		b.message = message_new();
+		go_on = log_left(
+		    s, readings, &tx->rcpts.items[i], &b, content, deadline);
+		report_rows_note_left(s, &b, deadline, progress, progress_ctx);
+		message_unref(b.message);
+	}
 }

@@ -30,6 +30,7 @@ struct report_reading {
 	bool calls_itself_one; /* multipart/report */
 	enum report_result arf_result, dsn_result;
 	bool arf_read, dsn_read; /* the results are there */
+	bool is_noted;           /* in the history, or on the way there */
 	struct arf arf;
 	struct dsn dsn;
 	const struct value *feedback; /* of a Feedback record */
@@ -37,16 +38,19 @@ struct report_reading {
 	const struct report_links *arf_links, *dsn_links;
 };
 
-/* Sets b->report and, when it is one, b->fate.  False: the content cannot be
- * read now. */
+/* Sets b->report and, when it is one, b->fate.  False: the content or the
+ * history cannot be read now. */
 bool report_judge(struct session *s, struct report_reading **readings,
-    struct batch *b, const struct relay_answer *relay, struct err *err)
-    MUST_USE;
-/* Reports to recipients that stay with the MTA are logged, and nothing else is
- * done about them: the MTA has the message. */
+    struct batch *b, const struct relay_answer *relay, int64_t deadline,
+    struct err *err) MUST_USE;
+/* Reports to recipients that stay with the MTA are logged and noted in the
+ * history; the MTA has the message, and waits for us meanwhile: of one message
+ * that is done for REPORT_LEFT_MOST recipients, and until the deadline. */
+#define REPORT_LEFT_MOST 10
 bool report_wanted_of_left(const struct transaction *tx);
 void report_log_left(struct session *s, struct report_reading **readings,
-    struct content *content);
+    struct content *content, int64_t deadline, custody_progress_fn *progress,
+    void *progress_ctx);
 void report_readings_release(struct report_reading **readings);
 
 #endif

@@ -59,6 +59,8 @@ struct service {
 	char last_reload_error[1024]; /* "": the last one went well */
 	struct map *warned;           /* what service_once() was asked */
 	size_t warned_count;
+	int64_t strangers_since_ms; /* milter_history.h */
+	int stranger_rows;
 	/* One reload at a time, outside the other mutex. */
 	pthread_mutex_t reload_lock;
 	_Atomic int64_t generation; /* of policy, to look without the mutex */

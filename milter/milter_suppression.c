@@ -10,7 +10,6 @@
 #include "milter/milter_event.h"
 #include "milter/milter_report.h"
 #include "policy/bounce_class.h"
-#include "queue/queue_writer.h"
 
 static const struct suppression_config *config_of(const struct session *s)
 {
@@ -213,7 +212,8 @@ static void add_oob(
 		struct smtp_reply reply;
 		const char *class;
 
-		if (!link->linked || dsn->recipients[i].action != REPORT_FAILED)
+		if (!link->linked || link->repeated ||
+		    dsn->recipients[i].action != REPORT_FAILED)
 			continue;
 		reply = dsn_reply(&dsn->recipients[i], arena);
 		class = bounce_class_of(
@@ -234,7 +234,7 @@ static void add_feedback(
 	for (size_t i = 0; i < b->links->count; i++) {
 		const struct report_link *link = &b->links->items[i];
 
-		if (!link->linked ||
+		if (!link->linked || link->repeated ||
 		    !suppression_judge(config_of(s), SUPPRESSION_FEEDBACK,
 			arf->feedback_type, NULL, arena, &hit))
 			continue;
@@ -268,22 +268,4 @@ struct suppression_hits suppression_hits(
 			add_feedback(s, &hits, &batches[i]);
 	}
 	return hits;
-}
-
-void suppression_note_left(struct session *s, const struct batch *b)
-{
-	struct suppression_hits hits = suppression_hits(s, b, 1);
-	struct queue_intake intake = {
-	    .hits = hits.items, .hit_count = hits.count, .session_id = s->id};
-	struct custody *custody;
-	struct err err = {0};
-
-	if (!hits.count)
-		return;
-	custody = custody_begin(s->service->writer, &intake);
-	if (custody_wait(custody, event_deadline(), NULL, NULL, &err) !=
-	    CUSTODY_COMMITTED)
-		diag_warn("%s: suppression: a report was not noted: %s", s->id,
-		    err.text);
-	custody_free(custody);
 }

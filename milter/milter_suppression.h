@@ -47,8 +47,5 @@ struct suppression_hits {
 };
 struct suppression_hits suppression_hits(
     struct session *s, const struct batch *batches, size_t count);
-/* Of a report that the MTA keeps: a transaction of its own, and when it cannot
- * be had the operator hears of it. */
-void suppression_note_left(struct session *s, const struct batch *b);
 
 #endif

@@ -56,7 +56,8 @@ struct queue_report {
 	int64_t at;                    /* unix seconds */
 };
 
-/* Inside a transaction of the caller's. */
+/* Inside a transaction of the caller's.  Of one recipient of a message twenty
+ * are kept, the first: later ones are no error. */
 bool queue_note_report(struct queue_conn *conn,
     const struct queue_report *report, struct err *err) MUST_USE;
 

@@ -187,9 +187,15 @@ INSERT INTO event (recipient, at, kind, attempts, code, reply, source, site,
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
        ?18);
 -- name: event_report
+-- Of one recipient of a message twenty are kept: reports are cheap to send again.
 INSERT INTO event (at, kind, message, address, queue, code, reply, peer, who,
        why, report)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+ WHERE ?3 IS NULL
+    OR (SELECT count(*)
+          FROM (SELECT 1 FROM event INDEXED BY event_message
+                 WHERE message = ?3 AND address = ?4 AND report IS NOT NULL
+                 LIMIT 20)) < 20;
 
 -- name: past_by_id
 -- The last that is known of it, after it has left or while it waits.

@@ -23,14 +23,20 @@ end
 
 local function policy(sink, o)
   o = o or {}
+  local domains = ''
+  for name, parameters in pairs(o.domains or {}) do
+    domains = domains .. ("if domain == '%s' then return kumo.make_listener_domain { %s } end\n"):format(name, parameters)
+  end
   return ([[
 local kumo = require 'kumo'
 kumo.on('init', function()
   kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { 'any' }, batch_handling = '%s' }
   %s
   kumo.configure_log_hook { name = 'hook' }
+  %s
 end)
 kumo.on('get_listener_domain', function(domain)
+  %s
   if domain == 'bounce.test' then
     return kumo.make_listener_domain { log_oob = 'LogThenDrop', log_arf = 'LogThenDrop' }
   end
@@ -48,7 +54,7 @@ kumo.on('get_queue_config', function()
     protocol = { smtp = { mx_list = { { name = 'sink.test', addr = '%s' } } } } }
 end)
 kumo.on('get_egress_path_config', function() return kumo.make_egress_path { prohibited_hosts = {} } end)
-]]):format(o.batches or 'BifurcateAlways', t.local_logs(), sink and sink.address or '127.0.0.1:1')
+]]):format(o.batches or 'BifurcateAlways', t.local_logs(), o.setup or '', domains, sink and sink.address or '127.0.0.1:1')
 end
 
 local function rig(o)
@@ -203,6 +209,89 @@ t.test('forged reports are not linked', function()
     t.eq(rec.linked_to, nil, row[1])
   end
   t.rows(r.milter:sql 'SELECT count(*), sum(linked) FROM v_report', { { #rows, 0 } })
+end)
+
+-- A report that names each of them.
+local function dsn_of(who, header)
+  local text = dsn(table.remove(who, 1), header)
+  local more = {}
+  for _, address in ipairs(who) do
+    more[#more + 1] = ('Final-Recipient: rfc822; %s\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n'):format(address)
+  end
+  return (text:gsub('(no such user\r\n\r\n)', function(m) return m .. table.concat(more) end))
+end
+
+local function bring(mta, data, to)
+  t.eq(mta:mail '<>', 'continue')
+  for _, address in ipairs(to or { 'news@bounce.test' }) do
+    t.eq(mta:rcpt('<' .. address .. '>'), 'continue')
+  end
+  return mta:message(data)
+end
+
+t.test('who says the same again and again fills neither history nor list: one row of a report, twenty of a recipient', function()
+  local r = rig()
+  local header = deliver(r, { 'bob@far.test' })
+  local ref = field(header, 'X-KumoRef')
+  local who = {}
+  for i = 1, 300 do
+    who[i] = i % 2 == 0 and 'bob@far.test' or 'BOB@far.test'
+  end
+  local mta = r.milter:connect { helo = 'far.test' }
+  t.eq(bring(mta, dsn_of(who, ref)), 'discard')
+  t.rows(r.milter:sql 'SELECT linked, count(*) FROM v_report GROUP BY 1', { { 1, 1 } })
+  for _ = 1, 25 do
+    t.eq(bring(mta, dsn('bob@far.test', ref)), 'discard')
+  end
+  mta:close()
+  t.rows(r.milter:sql 'SELECT linked, count(*) FROM v_report GROUP BY 1', { { 1, 20 } })
+  r.milter:stop()
+  t.eq(#r.milter:records 'OOB', 325)
+end)
+
+t.test('reports of strangers take a bounded part of the history, and none of the rows of others', function()
+  local r = rig()
+  local header = deliver(r, 'bob@far.test')
+  local mta = r.milter:connect { helo = 'far.test' }
+  for n = 1, 110 do
+    local who = {}
+    for i = 1, 12 do
+      who[i] = ('x%d-%d@far.test'):format(n, i)
+    end
+    t.eq(bring(mta, dsn_of(who, 'Subject: x\n')), 'discard')
+  end
+  t.rows(r.milter:sql 'SELECT count(*) FROM v_report', { { 1000 } })
+  t.ok(r.milter:line 'until it is over the history takes no more of them')
+  t.eq(bring(mta, dsn('bob@far.test', field(header, 'X-KumoRef'))), 'discard')
+  mta:close()
+  t.rows(r.milter:sql 'SELECT count(*) FROM v_report WHERE linked', { { 1 } })
+end)
+
+t.test('reports that stay with the MTA are linked and remembered once, and logged for ten recipients at most', function()
+  local r = rig {
+    domains = { ['left.test'] = "leave_to_mta = true, log_oob = true, log_arf = true" },
+    setup = "require('penstock.suppression'):setup { scope = 'global' }",
+  }
+  local ref = field(deliver(r, 'bob@far.test'), 'X-KumoRef')
+  local to = {}
+  for i = 1, 30 do
+    to[i] = ('x%d@left.test'):format(i)
+  end
+  local mta = r.milter:connect { helo = 'far.test' }
+  t.eq(bring(mta, dsn('bob@far.test', ref), to), 'accept')
+  t.rows(r.milter:sql 'SELECT type, linked, recipient FROM v_report', { { 'oob', 1, 'bob@far.test' } })
+  t.rows(r.milter:sql 'SELECT address, hits FROM suppression', { { 'bob@far.test', 1 } })
+  -- With one of ours beside them it is the same report.
+  t.eq(bring(mta, dsn('bob@far.test', ref), { 'news@bounce.test', 'x1@left.test' }), 'accept')
+  t.rows(r.milter:sql 'SELECT count(*) FROM v_report', { { 2 } })
+  -- A forged one does nothing there either.
+  t.eq(bring(mta, dsn('eve@far.test', 'Subject: x\n'), { 'x1@left.test' }), 'accept')
+  mta:close()
+  t.rows(r.milter:sql 'SELECT count(*), sum(linked) FROM v_report', { { 3, 2 } })
+  t.rows(r.milter:sql 'SELECT address, hits FROM suppression', { { 'bob@far.test', 1 } })
+  t.ok(r.milter:line 'a report is logged for the first 10 of its recipients')
+  r.milter:stop()
+  t.eq(#r.milter:records 'OOB', 10 + 2 + 1)
 end)
 
 t.test('a complaint is linked, also when it names nobody', function()
