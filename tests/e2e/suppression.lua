@@ -198,6 +198,44 @@ end)]] }) }
   t.match(try(milter, 'ann@sender.test', 'broken@dest.test'), '^421 ')
 end)
 
+t.test('in the router a handler asks the same list; what cannot be asked waits, and is neither sent nor bounced', function()
+  local sink = t.smtp_sink()
+  local text = policy(sink, { setup = "{ action = 'none' }", extra = [[
+kumo.on('smtp_server_message_deferred_inject', function(msg)
+  msg:set_meta('tenant', 'acme')
+  suppression:refuse(msg:recipient(), 'acme')
+end)]] }):gsub("hostname = 'mx.example.com'", '%0, deferred_queue = true')
+  local milter = t.milter { policy = text }
+  entry('bob@dest.test', false, 'acme', 'abuse', 'Feedback')
+  t.eq(try(milter, 'ann@sender.test', 'bob@dest.test'), 'discard')
+  t.eq(try(milter, 'ann@sender.test', 'eve@dest.test'), 'discard')
+  local router = t.router { policy = text }
+  t.log(router, 'Delivery', { recipient = 'eve@dest.test' })
+  t.match(t.log(router, 'Bounce', { recipient = 'bob@dest.test' }).response.content, 'mail to this address is suppressed')
+  t.none(router, 'SELECT count(*) FROM recipient')
+  t.sys.sql(t.context().queue, 'ALTER TABLE suppression RENAME TO elsewhere', true)
+  for _, who in ipairs { 'bob', 'eve' } do
+    t.eq(try(milter, 'nobody@sender.test', who .. '@dest.test'), 'discard')
+  end
+  t.wait_for('both to be put off', function()
+    return router:sql 'SELECT count(*) FROM recipient WHERE attempts > 0'[1][1] == 2
+  end)
+  t.eq(#sink:messages(), 1)
+  t.sys.sql(t.context().queue, 'ALTER TABLE elsewhere RENAME TO suppression', true)
+end)
+
+t.test('beside recipients that the MTA keeps, one on the list is dropped with a record: the others are not refused with it', function()
+  local text = policy(nil, { setup = '{}', extra = TENANTS }):gsub("if domain == 'bounces.test' then",
+    "if domain == 'left.test' then return kumo.make_listener_domain { leave_to_mta = true } end\n%0")
+  local milter = t.milter { policy = text }
+  entry('bob@dest.test', false, 'acme', 'abuse', 'Feedback')
+  t.eq(try(milter, 'x-acme@sender.test', { 'bob@dest.test', 'ann@left.test' }), 'accept')
+  t.rows(milter:sql 'SELECT count(*) FROM recipient', { { 0 } })
+  t.eq(t.log(milter, 'Bounce', { recipient = 'bob@dest.test' }).response.code, 550)
+  -- Alone it is refused.
+  t.match(try(milter, 'x-acme@sender.test', 'bob@dest.test'), REFUSED)
+end)
+
 t.test('what cannot be looked up is 451', function()
   local milter = t.milter { policy = policy(nil, { setup = '{}', extra = [[
 kumo.on('smtp_server_mail_from', function(sender)
