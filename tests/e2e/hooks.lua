@@ -186,6 +186,10 @@ t.test('per_record of a hook: types that it does not want, and a template', func
   t.wait_for('the row', function()
     return router:sql("SELECT count(*) FROM recipient WHERE state = 0 AND attempts = 1")[1][1] == 1
   end)
+  -- Not in the middle of an event, whose time would be over.
+  t.wait_for('the record at the hook', function()
+    return #seen() == 1
+  end)
   router:advance '2 mins'
   t.log(router, 'Delivery', { recipient = 'u@example.com', num_attempts = 1 })
   empty(router)

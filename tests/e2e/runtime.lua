@@ -69,7 +69,7 @@ kumo.on('get_egress_path_config', function() return kumo.make_egress_path { proh
   t.wait_for('the first to be left alone', function()
     return #router:sql 'SELECT 1 FROM recipient WHERE state = 0 AND attempts = 1' == 1
   end)
-  t.rows(router:sql 'SELECT address FROM recipient', { { 'u@first.test' } })
+  t.none(router, "SELECT count(*) FROM recipient WHERE address != 'u@first.test'")
   t.lacks(t.read(t.dir() .. '/called'), 'first.test')
 end)
 
