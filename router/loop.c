@@ -87,6 +87,11 @@ struct loop *loop_new(void)
 	return loop;
 }
 
+/* What was posted after the last turn.  Nobody runs it any more: the process
+ * ends, and with it what the item holds.  Kept where it is seen not to be lost.
+ */
+static struct inbox_item *volatile never_run;
+
 void loop_free(struct loop *loop)
 {
 	struct watch *watch, *next;
@@ -101,6 +106,7 @@ void loop_free(struct loop *loop)
 	event_free(loop->inbox_event);
 	event_free(loop->deferred_event);
 	event_base_free(loop->base);
+	never_run = inbox_take_all(loop->inbox);
 	inbox_free(loop->inbox);
 	free(loop);
 }
