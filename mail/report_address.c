@@ -124,7 +124,7 @@ bool report_address_parse(
 
 bool report_address_is_whole(const char *value, struct arena *arena)
 {
-	const char *address;
+	const char *address = "";
 
 	return report_address_parse(value, arena, &address, NULL) &&
 	       strchr(address, '@');

@@ -67,7 +67,7 @@ bool suppression_key_parse(
 
 const char *suppression_key_text(const char *key, struct arena *arena)
 {
-	const char *at = strrchr(key, '@'), *same;
+	const char *at = strrchr(key, '@'), *same = NULL;
 	char *text, *to;
 
 	if (!at || at == key ||
