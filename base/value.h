@@ -51,8 +51,9 @@ struct value value_string(struct arena *arena, const char *s, size_t len);
 struct value value_copy(struct arena *arena, const struct value *v);
 bool value_eq(const struct value *a, const struct value *b);
 
+/* Also over an empty map, which has no entries to point at. */
 #define VALUE_EACH(entry, map)                                                 \
 	for (const struct value_entry *entry = (map)->entries;                 \
-	     entry < (map)->entries + (map)->count; entry++)
+	     entry && entry < (map)->entries + (map)->count; entry++)
 
 #endif
