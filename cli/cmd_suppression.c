@@ -1,10 +1,10 @@
 /*
  * cmd_suppression.c - the list of addresses that get no more mail
  *
- * What changes the list is one transaction under the writer lock, whether or
- * not daemons run; they see it with their next lookup.  Everything is read and
- * checked before the lock is taken, and while it is held no signal of a
- * terminal stops us: mail waits for that lock.
+ * What changes the list is done in steps under the writer lock, whether or not
+ * daemons run; they see it with their next lookup.  Everything is read and
+ * checked before the first, and during a step no signal of a terminal stops us:
+ * mail waits for that lock.
  */
 #include <getopt.h>
 #include <pwd.h>
@@ -57,8 +57,8 @@ static const char help[] =
     "  -n, --limit N            list: at most so many\n"
     "  -N, --dry-run            add, remove, import: say what would change\n"
     "\n"
-    "Without --tenant an entry holds for everybody's mail. An import is one "
-    "transaction:\nall of it, or, with a line that is wrong, nothing.";
+    "Without --tenant an entry holds for everybody's mail. An import with "
+    "a line\nthat is wrong changes nothing.";
 
 static int wrong(struct command *c, const struct err *err)
 {
@@ -304,26 +304,40 @@ static bool remove_all(struct command *c, struct queue_conn *conn,
 	    c->tenant ? &scope : NULL, order, &c->counts, err);
 }
 
-/* Ctrl-Z with the writer lock would stop all mail. */
-static bool undisturbed(struct command *c, change_fn *change,
-    struct queue_conn *conn, const struct suppression_order *order,
-    struct err *err)
-{
-	sigset_t terminal, before;
-	bool changed;
+/* Ctrl-Z with the writer lock would stop all mail, and Ctrl-C hide how far we
+ * came. */
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static const int stops[] = {SIGTSTP, SIGTTIN, SIGTTOU};
 
-	(void)sigemptyset(&terminal);
-	(void)sigaddset(&terminal, SIGINT);
-	(void)sigaddset(&terminal, SIGTERM);
-	(void)sigaddset(&terminal, SIGHUP);
-	(void)sigaddset(&terminal, SIGQUIT);
-	(void)sigaddset(&terminal, SIGTSTP);
-	(void)sigaddset(&terminal, SIGTTIN);
-	(void)sigaddset(&terminal, SIGTTOU);
-	(void)sigprocmask(SIG_BLOCK, &terminal, &before);
-	changed = change(c, conn, order, err);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	return changed;
+static void hold_signals(sigset_t *before)
+{
+	sigset_t held;
+
+	(void)sigemptyset(&held);
+	for (size_t i = 0; i < COUNT(ends); i++)
+		(void)sigaddset(&held, ends[i]);
+	for (size_t i = 0; i < COUNT(stops); i++)
+		(void)sigaddset(&held, stops[i]);
+	(void)sigprocmask(SIG_BLOCK, &held, before);
+}
+
+/* Between two steps nothing is locked: a stop takes effect here, for as long as
+ * it may last. */
+static bool go_on(void *ctx)
+{
+	sigset_t stop, held, pending;
+
+	(void)ctx;
+	(void)sigemptyset(&stop);
+	for (size_t i = 0; i < COUNT(stops); i++)
+		(void)sigaddset(&stop, stops[i]);
+	(void)sigprocmask(SIG_UNBLOCK, &stop, &held);
+	(void)sigprocmask(SIG_SETMASK, &held, NULL);
+	(void)sigpending(&pending);
+	for (size_t i = 0; i < COUNT(ends); i++)
+		if (sigismember(&pending, ends[i]))
+			return false;
+	return true;
 }
 
 static void say(struct command *c)
@@ -349,33 +363,61 @@ static void say(struct command *c)
 	buf_release(&json);
 }
 
-static int change(struct command *c, change_fn *how, const char *what)
+static int say_failed(const struct command *c, const struct err *err)
+{
+	const struct suppression_counts *n = &c->counts;
+
+	if (c->dry_run || !(n->added || n->changed || n->removed))
+		return cli_fail_err(c->cli, err);
+	return cli_fail(c->cli, err_exit_code(err),
+	    "%s; until then: %lld added, %lld changed, %lld removed; the same "
+	    "order once more does the rest",
+	    err->text, (long long)n->added, (long long)n->changed,
+	    (long long)n->removed);
+}
+
+static bool change_queue(struct command *c, change_fn *how,
+    const struct suppression_order *order, struct err *err)
 {
 	const struct queue_options options = {
 	    .path = c->cli->queue, .program = QUEUE_TOOL};
+	struct queue *queue;
+	struct queue_conn *conn = NULL;
+	bool done = false;
+
+	if (!queue_open(&queue, &options, err))
+		return false;
+	if (queue_connect(queue, true, &conn, err)) {
+		queue_set_patience(conn, PATIENCE_MS);
+		done = how(c, conn, order, err);
+		queue_disconnect(conn);
+	}
+	queue_close(queue);
+	return done;
+}
+
+static int change(struct command *c, change_fn *how, const char *what)
+{
+	sigset_t before;
 	const struct suppression_order order = {
 	    .who = operator_name(c->arena),
 	    .why = c->reason,
 	    .what = what,
 	    .dry_run = c->dry_run,
+	    .go_on = go_on,
 	};
-	struct queue *queue;
-	struct queue_conn *conn = NULL;
 	struct err err = {0};
-	bool done = false;
+	int code = EX_OK;
 
-	if (!queue_open(&queue, &options, &err))
-		return cli_fail_err(c->cli, &err);
-	if (queue_connect(queue, true, &conn, &err)) {
-		queue_set_patience(conn, PATIENCE_MS);
-		done = undisturbed(c, how, conn, &order, &err);
-		queue_disconnect(conn);
-	}
-	queue_close(queue);
-	if (!done)
-		return cli_fail_err(c->cli, &err);
-	say(c);
-	return EX_OK;
+	hold_signals(&before);
+	if (change_queue(c, how, &order, &err))
+		say(c);
+	else
+		code = say_failed(c, &err);
+	/* A signal that waited may end us here. */
+	(void)fflush(c->cli->out);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return code;
 }
 
 static struct suppression_entry entry_like(const struct command *c)

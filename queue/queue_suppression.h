@@ -10,7 +10,7 @@
  * Changing happens in a transaction of the queue: hits of the router go with
  * the verdict that they belong to (struct queue_verdict), those of the milter
  * with what is taken into custody (struct queue_intake), an operator's order in
- * one of its own.
+ * some of its own.
  *
  * Errors:  ERR_TEMP: the queue cannot be read or written now.  Whoever asks at
  *	   reception answers 451 then.
@@ -38,20 +38,29 @@ bool queue_suppressed(struct queue *queue, const char *address,
 bool queue_suppression_note(struct queue_conn *conn,
     const struct suppression_hit *hit, struct err *err) MUST_USE;
 
-/* ---- orders of operators: each one transaction, on disk when it returns ----
- */
+/* ---- orders of operators: on disk when they return ---- */
+
+/* One transaction for so many: the others who write get their turn between. */
+#define SUPPRESSION_STEP 500
 
 /* Who gave it, for the timeline; `what`: e.g. "imported bounced.csv". */
 struct suppression_order {
 	const char *who, *why, *what;
 	bool dry_run; /* count, and leave everything as it is */
+	/* Called between transactions, while nothing is locked; false: stop
+	 * there, with ERR_TEMP.  NULL: never. */
+	bool (*go_on)(void *ctx);
+	void *ctx;
 };
 
 struct suppression_counts {
 	int64_t added, changed, removed;
 };
 
-/* Entries replace those for the same address and scope; what they leave 0
+/* When false comes back, what counts says was done and stays; the same order
+ * once more does the rest.
+ *
+ * Entries replace those for the same address and scope; what they leave 0
  * (hits, times of creation) is set.  One row of the timeline each, or, for more
  * than SUPPRESSION_EVENTS_MOST, one for all. */
 #define SUPPRESSION_EVENTS_MOST 100

@@ -384,6 +384,8 @@ ON CONFLICT DO NOTHING;
 SELECT count(*) FROM suppression_hit
  WHERE address = ?1 AND all_tenants = ?2 AND tenant = ?3 AND rule = ?4
    AND at > ?5;
+-- name: suppression_event_text
+UPDATE event SET why = ?2 WHERE id = ?1;
 -- name: suppression_event
 INSERT INTO event (at, kind, message, address, code, reply, who, why)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);

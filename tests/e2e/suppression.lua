@@ -472,6 +472,9 @@ t.test('an import with a line that is wrong names it and changes nothing', funct
     t.write('list', text)
     fails(want, 65, 'import', t.dir() .. '/list')
   end
+  -- Also behind what would have been several steps.
+  t.write('list', ('good@dest.test\n'):rep(1200) .. 'nobody\n' .. ('good@dest.test\n'):rep(1200))
+  fails('list:1201: "nobody" is not an address: ', 65, 'import', t.dir() .. '/list')
   t.has(run('list'), 'Nothing is suppressed.')
   fails('which address?', 64, 'add')
   fails('expected list, add, remove, import or export', 64, 'delete')
@@ -480,16 +483,75 @@ t.test('an import with a line that is wrong names it and changes nothing', funct
   fails('"bob" is not an address', 64, 'remove', 'bob')
 end)
 
-t.test('100,000 lines are one import, and mail flows beside it', function()
-  local milter, router = t.milter { policy = policy(nil, { setup = '{}' }) }, t.router {}
+-- An import of n lines, userN@destN.test, that goes on by itself; fault: where it stands still.
+local function import(n, fault)
   local lines = {}
-  for i = 1, 100000 do
+  for i = 1, n do
     lines[i] = ('User%d@dest%d.test\n'):format(i, i % 100)
   end
   t.write('list', table.concat(lines))
-  t.has(run('import', t.dir() .. '/list', '--reason', 'from the old system'), '100000 added, 0 changed')
+  return t.spawn({ t.daemons.program 'penstock', '--queue', t.context().queue, 'suppression', 'import', t.dir() .. '/list',
+    '--reason', 'from the old system' }, { env = { PENSTOCK_FAULT = fault } })
+end
+
+local SIGTERM, SIGCONT = 15, 18
+
+local function wait_until_stopped(process)
+  t.wait_for('the import to stand still', function()
+    return (t.read('/proc/' .. process.pid .. '/stat') or ''):match '%) T '
+  end)
+end
+
+local function told(daemon)
+  return daemon:sql "SELECT why FROM event WHERE kind = 'suppressed' ORDER BY id DESC"[1][1]
+end
+
+t.test('100,000 lines are one import, and mail flows beside it', function()
+  local milter, router = t.milter { policy = policy(nil, { setup = '{}' }) }, t.router {}
+  local process, sent = import(100000), 0
+  repeat
+    t.eq(try(milter, 'ann@sender.test', 'eve@dest77.test'), 'discard')
+    sent = sent + 1
+  until not process:running()
+  t.eq(process:wait(), 0, process:output())
+  t.has(process:output(), '100000 added, 0 changed')
+  t.rows(milter:sql "SELECT count(DISTINCT message) FROM recipient", { { sent } })
   t.match(try(milter, 'ann@sender.test', 'user77777@dest77.test'), '^550 5%.1%.1 ')
   t.eq(try(milter, 'ann@sender.test', 'user77777@dest78.test'), 'discard')
-  t.match(router:sql "SELECT why FROM event WHERE kind = 'suppressed'"[1][1],
-    '^imported .*list: 100000 added, 0 changed, 0 removed: from the old system$')
+  t.match(told(router), '^imported .*list: 100000 added, 0 changed, 0 removed: from the old system$')
+end)
+
+t.test('an import that stands still in the middle holds up nobody', function()
+  local sink = t.smtp_sink()
+  local text = policy(sink, { setup = '{}' })
+  local milter, router = t.milter { policy = text }, t.router { policy = text }
+  local process = import(5000, 'order.step-done:3:stop')
+  wait_until_stopped(process)
+  t.rows(milter:sql 'SELECT count(*) FROM suppression', { { 1500 } })
+  t.match(told(milter), 'list %(the first 1500 of 5000%): 1500 added, 0 changed, 0 removed: from the old system$')
+  t.match(try(milter, 'ann@sender.test', 'user7@dest7.test'), '^550 5%.1%.1 ')
+  t.eq(try(milter, 'ann@sender.test', 'user4000@dest0.test'), 'discard')
+  t.none(router, 'SELECT count(*) FROM recipient')
+  t.eq(#sink:messages(), 1)
+  process:signal(SIGCONT)
+  t.eq(process:wait(), 0, process:output())
+  t.has(process:output(), '5000 added, 0 changed')
+end)
+
+t.test('an import that is ended says how far it came, and once more it does the rest', function()
+  local milter = t.milter { policy = policy(nil, { setup = '{}' }) }
+  local process = import(5000, 'order.step-done:3:stop')
+  wait_until_stopped(process)
+  process:signal(SIGTERM)
+  process:signal(SIGCONT)
+  t.eq(process:wait(), -SIGTERM, process:output())
+  t.has(process:output(), 'stopped after 1500 of 5000; until then: 1500 added, 0 changed, 0 removed')
+  t.eq(import(5000, 'order.step-done:5:kill'):wait(), -9)
+  t.match(told(milter), 'list %(the first 2500 of 5000%): 1000 added, 1500 changed, 0 removed')
+  process = import(5000)
+  t.eq(process:wait(), 0, process:output())
+  t.has(process:output(), '2500 added, 2500 changed')
+  process = import(5000, 'order.step-done:1:error')
+  t.eq(process:wait(), 75, process:output())
+  t.has(run('import', t.dir() .. '/list', '--dry-run'), 'would be: 0 added, 5000 changed')
 end)

@@ -305,6 +305,131 @@ START_TEST(a_large_order_is_one_line_of_the_timeline)
 }
 END_TEST
 
+enum { STEPS = 3, IN_STEPS = (STEPS - 1) * SUPPRESSION_STEP + 1 };
+
+static struct suppression_entry *many_entries(size_t count)
+{
+	struct suppression_entry *e =
+	    ARENA_ARRAY(arena, struct suppression_entry, count);
+
+	for (size_t i = 0; i < count; i++)
+		e[i] = entry_for(arena_printf(arena, "u%zu@example.com", i));
+	return e;
+}
+
+struct between {
+	int calls, last; /* false at the last; 0: never */
+};
+
+/* Whoever waits for the writer lock gets it here, and sees whole steps. */
+static bool others_get_their_turn(void *ctx)
+{
+	struct between *b = ctx;
+	struct queue_conn *other = store_connect(queue);
+
+	b->calls++;
+	queue_set_patience(other, 0);
+	ck_ok(queue_begin(other, QUEUE_SYNCED, &why));
+	queue_rollback(other);
+	queue_disconnect(other);
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM suppression"),
+	    b->calls * SUPPRESSION_STEP);
+	ck_assert_str_eq(sql_text(path, "SELECT group_concat(why) FROM event"),
+	    arena_printf(arena,
+		"imported list.csv (the first %d of %d): %d added, 0 changed, "
+		"0 removed: asked to",
+		b->calls * SUPPRESSION_STEP, IN_STEPS,
+		b->calls * SUPPRESSION_STEP));
+	return b->calls != b->last;
+}
+
+START_TEST(between_the_steps_of_a_large_order_others_write)
+{
+	struct between between = {0};
+	struct suppression_order steps = order;
+	struct suppression_counts counts;
+
+	steps.go_on = others_get_their_turn;
+	steps.ctx = &between;
+	ck_ok(queue_suppress(
+	    conn, many_entries(IN_STEPS), IN_STEPS, &steps, &counts, &why));
+	ck_assert_int_eq(between.calls, STEPS - 1);
+	ck_assert_int_eq(counts.added, IN_STEPS);
+	ck_assert_str_eq(sql_text(path, "SELECT group_concat(why) FROM event"),
+	    arena_printf(arena,
+		"imported list.csv: %d added, 0 changed, 0 removed: asked to",
+		IN_STEPS));
+}
+END_TEST
+
+START_TEST(an_order_that_is_stopped_says_how_far_it_came_and_can_be_repeated)
+{
+	struct between between = {.last = 1};
+	struct suppression_order steps = order;
+	struct suppression_entry *entries = many_entries(IN_STEPS);
+	struct suppression_counts counts;
+	struct err err = {0};
+
+	steps.go_on = others_get_their_turn;
+	steps.ctx = &between;
+	ck_assert(
+	    !queue_suppress(conn, entries, IN_STEPS, &steps, &counts, &err));
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	ck_assert_str_eq(err.text, arena_printf(arena, "stopped after %d of %d",
+				       SUPPRESSION_STEP, IN_STEPS));
+	ck_assert_int_eq(counts.added, SUPPRESSION_STEP);
+	ck_ok(queue_suppress(conn, entries, IN_STEPS, &order, &counts, &why));
+	ck_assert_int_eq(counts.changed, SUPPRESSION_STEP);
+	ck_assert_int_eq(counts.added, IN_STEPS - SUPPRESSION_STEP);
+}
+END_TEST
+
+START_TEST(a_lock_that_is_not_given_leaves_whole_steps)
+{
+	struct queue_conn *other = store_connect(queue);
+	struct suppression_counts counts;
+	struct err err = {0};
+
+	ck_ok(queue_begin(other, QUEUE_SYNCED, &why));
+	queue_set_patience(conn, 0);
+	ck_assert(!queue_suppress(
+	    conn, many_entries(IN_STEPS), IN_STEPS, &order, &counts, &err));
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	ck_assert_int_eq(counts.added, 0);
+	queue_rollback(other);
+	queue_disconnect(other);
+}
+END_TEST
+
+/* What stands there twice is counted as it would be, though the step that had
+ * it first was rolled back. */
+START_TEST(a_dry_run_of_many_steps_counts_what_the_order_would)
+{
+	struct suppression_order dry = order;
+	struct suppression_entry *entries = many_entries(IN_STEPS);
+	const char **keys = ARENA_ARRAY(arena, const char *, IN_STEPS);
+	struct suppression_counts counts;
+
+	dry.dry_run = true;
+	entries[IN_STEPS - 1].address = entries[0].address;
+	for (size_t i = 0; i < IN_STEPS; i++)
+		keys[i] = entries[i].address;
+	for (int real = 0; real < 2; real++) {
+		ck_ok(queue_suppress(conn, entries, IN_STEPS,
+		    real ? &order : &dry, &counts, &why));
+		ck_assert_int_eq(counts.added, IN_STEPS - 1);
+		ck_assert_int_eq(counts.changed, 1);
+	}
+	for (int real = 0; real < 2; real++) {
+		ck_ok(queue_unsuppress(conn, keys, IN_STEPS, NULL,
+		    real ? &order : &dry, &counts, &why));
+		ck_assert_int_eq(counts.removed, IN_STEPS - 1);
+	}
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM suppression"), 0);
+	ck_assert_int_eq(sql_int(path, "SELECT count(*) FROM event"), 2);
+}
+END_TEST
+
 /* ---- asking ---- */
 
 START_TEST(asking_does_not_wait_for_whoever_writes)
@@ -392,6 +517,11 @@ TCase *suppression_tests(void)
 	tcase_add_test(t, removing_from_one_tenant_leaves_the_others);
 	tcase_add_test(t, a_dry_run_counts_and_changes_nothing);
 	tcase_add_test(t, a_large_order_is_one_line_of_the_timeline);
+	tcase_add_test(t, between_the_steps_of_a_large_order_others_write);
+	tcase_add_test(t,
+	    an_order_that_is_stopped_says_how_far_it_came_and_can_be_repeated);
+	tcase_add_test(t, a_lock_that_is_not_given_leaves_whole_steps);
+	tcase_add_test(t, a_dry_run_of_many_steps_counts_what_the_order_would);
 	tcase_add_test(t, asking_does_not_wait_for_whoever_writes);
 	tcase_add_test(t, many_threads_ask_at_once);
 	tcase_add_test(t, a_poisoned_file_answers_nothing_and_is_let_go);
