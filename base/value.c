@@ -62,6 +62,19 @@ struct value value_copy(struct arena *arena, const struct value *v)
 	return copy;
 }
 
+bool value_to_int(const struct value *v, int64_t *out)
+{
+	/* -2^63 fits, 2^63 does not; NaN is never equal to itself. */
+	if (v->type == VALUE_NUMBER && v->n >= -0x1p63 && v->n < 0x1p63 &&
+	    (double)(int64_t)v->n == v->n)
+		*out = (int64_t)v->n;
+	else if (v->type == VALUE_INT)
+		*out = v->i;
+	else
+		return false;
+	return true;
+}
+
 static bool is_container(const struct value *v)
 {
 	return v->type == VALUE_LIST || v->type == VALUE_MAP;

@@ -49,6 +49,9 @@ const struct value *value_get(const struct value *map, const char *key);
 struct value value_string(struct arena *arena, const char *s, size_t len);
 /* A deep copy into another arena. */
 struct value value_copy(struct arena *arena, const struct value *v);
+/* An integer, or a number without a fraction that fits into one.  The only way
+ * from a number to an integer: what does not fit has no meaning in C. */
+bool value_to_int(const struct value *v, int64_t *out);
 bool value_eq(const struct value *a, const struct value *b);
 
 /* Also over an empty map, which has no entries to point at. */

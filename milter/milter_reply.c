@@ -97,12 +97,7 @@ static int rewritten_code(const struct value *v, int now)
 
 	if (!v || v->type == VALUE_NIL)
 		return now;
-	if (v->type == VALUE_INT) {
-		code = v->i;
-	} else if (v->type == VALUE_NUMBER && v->n > 0 && v->n < 1000 &&
-		   v->n == (int)v->n) {
-		code = (int)v->n;
-	} else {
+	if (!value_to_int(v, &code)) {
 		warn_about_rewrite("the code must be an integer, not a",
 		    value_type_name(v->type));
 		return now;

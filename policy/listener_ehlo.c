@@ -13,12 +13,10 @@ static int64_t largest_of(const struct value *block, int64_t least)
 {
 	static const char *const nested[] = {"peer", "via"};
 	const struct value *own = value_get(block, "max_message_size");
-	int64_t most = least;
+	int64_t most = least, size;
 
-	if (own && own->type == VALUE_INT && own->i > most)
-		most = own->i;
-	if (own && own->type == VALUE_NUMBER && own->n > (double)most)
-		most = (int64_t)own->n; /* checked: without a fraction */
+	if (own && value_to_int(own, &size) && size > most)
+		most = size;
 	for (size_t i = 0; i < COUNT(nested); i++) {
 		const struct value *blocks = value_get(block, nested[i]);
 

@@ -7,7 +7,6 @@
  * read back into the same field.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 
 #include "base/diag.h"
@@ -179,16 +178,11 @@ static struct value print_bool(
 /* A float with an integral value is as good as an integer. */
 static bool whole_number(const struct value *v, int64_t *out, struct err *err)
 {
-	if (v->type == VALUE_INT) {
-		*out = v->i;
+	if (value_to_int(v, out))
 		return true;
-	}
 	if (v->type != VALUE_NUMBER)
 		return param_type_error(err, v, "an integer");
-	if (!isfinite(v->n) || floor(v->n) != v->n || fabs(v->n) >= 0x1p63)
-		return param_value_error(err, v, "expected an integer");
-	*out = (int64_t)v->n;
-	return true;
+	return param_value_error(err, v, "expected an integer");
 }
 
 void param_type_bounds(

@@ -212,16 +212,18 @@ static void rewrite_answered(struct loop_item *item)
 {
 	struct thought *t = CONTAINER_OF(item, struct thought, item);
 	const struct value *v = script_call_result(t->call);
+	int64_t code;
 
 	ready_message_ends(t->rm, t->r->queue, t->recipients, t->count);
 	switch (script_call_outcome(t->call)) {
 	case SCRIPT_NO_HANDLER:
 		break;
 	case SCRIPT_VALUE:
-		if (v->type == VALUE_INT)
-			take_code(t, v->i);
+		if (value_to_int(v, &code))
+			take_code(t, code);
 		else if (v->type == VALUE_NUMBER)
-			take_code(t, (int64_t)v->n);
+			diag_error("policy: %s: %g is no code of a reply",
+			    rewrite_event, v->n);
 		else if (v->type != VALUE_NIL)
 			diag_error("policy: %s: returned a %s, not a code",
 			    rewrite_event, value_type_name(v->type));

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <lualib.h>
+#include <math.h>
 #include <time.h>
 
 #include "base/diag.h"
@@ -18,6 +19,7 @@
 #include "trial/rehearsal_private.h"
 
 #define HOOK_EVERY 100000
+#define DEADLINE_MOST_S 1e9 /* a test may ask for 1e300 */
 #define MOST_SCRIPT (16 << 20)
 
 /* Not clock.h's, which the script moves. */
@@ -238,7 +240,8 @@ int64_t rehearsal_deadline_ms(const struct rehearsal *r, size_t i)
 	lua_getfield(r->L, -1, "options");
 	lua_getfield(r->L, -1, "deadline");
 	if (lua_isnumber(r->L, -1) && lua_tonumber(r->L, -1) > 0)
-		ms = (int64_t)(lua_tonumber(r->L, -1) * 1000);
+		ms = (int64_t)(fmin(lua_tonumber(r->L, -1), DEADLINE_MOST_S) *
+			       1000);
 	lua_pop(r->L, 4);
 	return ms;
 }

@@ -139,6 +139,22 @@ t.test('case 141: another code for a refusal decides what becomes of it', functi
   t.log(router, 'TransientFailure', { code = 451, recipient = 'c@example.com' })
 end)
 
+t.test('what is no code of a reply rewrites nothing', function()
+  local said = '450 4.2.0 later'
+  local sink = t.smtp_sink { rcpt = { said, said, said, said } }
+  local router = t.router { policy = t.smart_host(sink, { extra = [[
+    local codes = { huge = 1e300, inf = -math.huge, nan = 0 / 0, part = 550.5 }
+    kumo.on('smtp_client_rewrite_delivery_status', function(response, domain)
+      return codes[domain:match '^(%a+)%.']
+    end)]] }) }
+  for _, name in ipairs { 'huge', 'inf', 'nan', 'part' } do
+    local to = ('a@%s.test'):format(name)
+    router:enqueue { to = to }
+    t.eq(t.log(router, 'TransientFailure', { recipient = to }).response.code, 450)
+  end
+  t.has(router:output(), '1e+300 is no code of a reply')
+end)
+
 -- requeue_message notes its arguments where SQL and records show them, and runs `more`.
 local function noting(more)
   return [[

@@ -1,6 +1,8 @@
 /* value_test.c - base/value.h */
 #include "tests/unit/base/base_test.h"
 
+#include <math.h>
+
 #include "base/json.h"
 #include "base/value.h"
 
@@ -59,11 +61,54 @@ START_TEST(a_copy_does_not_need_the_original)
 }
 END_TEST
 
+static const struct {
+	double n;
+	bool fits;
+	int64_t want;
+} numbers[] = {
+    {0, true, 0},
+    {-0.0, true, 0},
+    {550, true, 550},
+    {450.5, false, 0},
+    {-0x1p63, true, INT64_MIN},
+    {0x1p63, false, 0},
+    {0x1.fffffffffffffp62, true, INT64_MAX - 1023},
+    {1e300, false, 0},
+    {-1e300, false, 0},
+    {INFINITY, false, 0},
+    {-INFINITY, false, 0},
+    {NAN, false, 0},
+};
+
+START_TEST(a_number_is_an_integer_when_it_is_one)
+{
+	struct value v = {.type = VALUE_NUMBER, .n = numbers[_i].n};
+	int64_t got = 0;
+
+	ck_assert(value_to_int(&v, &got) == numbers[_i].fits);
+	ck_assert_int_eq(got, numbers[_i].want);
+}
+END_TEST
+
+START_TEST(what_is_no_number_is_no_integer)
+{
+	struct value i = {.type = VALUE_INT, .i = INT64_MIN};
+	struct value s = {.type = VALUE_STRING, .s = "1", .len = 1};
+	int64_t got = 0;
+
+	ck_assert(value_to_int(&i, &got) && got == INT64_MIN);
+	ck_assert(!value_to_int(&s, &got));
+}
+END_TEST
+
 TCase *value_tests(void)
 {
 	TCase *tc = tcase_create("value");
 
 	tcase_add_loop_test(tc, equality_is_about_content, 0, COUNT(pairs));
+	tcase_add_loop_test(
+	    tc, a_number_is_an_integer_when_it_is_one, 0, COUNT(numbers));
+	tcase_add_test(tc, what_is_no_number_is_no_integer);
 	tcase_add_test(tc, a_copy_does_not_need_the_original);
 	return tc;
 }
