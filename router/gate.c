@@ -4,6 +4,9 @@
  * A gate with a line is in the heap, under the time at which to look at it:
  * when its rate opens, or a moment later when those that were called have not
  * made use of it, so that one who changed his mind does not hold up the others.
+ *
+ * Places at a limit that were offered to those who were called are offered to
+ * nobody else for that moment; so all that may go can be called at once.
  */
 #include "router/gate.h"
 
@@ -28,11 +31,14 @@ struct gate {
 	bool is_rate;
 	struct rate rate;
 	struct throttle bucket;
-	int64_t used; /* connections */
+	int64_t used;          /* connections */
+	int64_t offered;       /* to those that were called, and not used yet */
+	int64_t offered_until; /* clock_now_ms */
+	int64_t most;          /* of connections: nobody of the line has more */
 	struct list line;
 	size_t line_count;
-	int64_t first_turn, last_turn; /* turns are within them */
-	struct heap_node node;         /* at: clock_now_ms */
+	int64_t last_turn;     /* none was higher */
+	struct heap_node node; /* at: clock_now_ms */
 	struct list unused;
 };
 
@@ -75,14 +81,15 @@ static struct gate_waiter *first_of(const struct gate *gate)
 	return LIST_ITEM(gate->line.next, struct gate_waiter, link);
 }
 
-/* When the first of the line may pass. */
+/* Of a rate: when the first of the line may pass. */
 static int64_t first_wait_ms(const struct gate *gate)
 {
-	return gate->is_rate ? gate_wait_ms(gate, first_of(gate)->want) : 0;
+	return gate_wait_ms(gate, first_of(gate)->want);
 }
 
 static void call(struct gate_waiter *waiter)
 {
+	waiter->called_by = waiter->gate;
 	gate_leave_line(waiter);
 	waiter->called = true;
 	waiter->opened(waiter);
@@ -100,36 +107,52 @@ static void call_by_rate(struct gate *gate)
 	}
 }
 
-/* Whose own limit is reached lets others pass by. */
-static bool call_by_limit(struct gate *gate)
+static int64_t taken(const struct gate *gate)
 {
+	return gate->used + gate->offered;
+}
+
+/* Calls as many as may enter, in order; whose own limit is reached lets others
+ * pass by. */
+static void call_by_limit(struct gate *gate)
+{
+	int64_t now = clock_now_ms(), most = 0;
 	struct list *pos, *tmp;
 
+	if (now >= gate->offered_until)
+		gate->offered = 0;
+	if (taken(gate) >= gate->most)
+		return;
 	LIST_EACH (pos, tmp, &gate->line) {
 		struct gate_waiter *waiter =
 		    LIST_ITEM(pos, struct gate_waiter, link);
 
-		if (gate->used >= waiter->limit)
-			continue;
-		call(waiter);
-		return true;
+		if (taken(gate) >= gate->most)
+			return;
+		if (taken(gate) < waiter->limit) {
+			if (gate->offered++ == 0)
+				gate->offered_until = now + GRACE_MS;
+			call(waiter);
+		} else if (waiter->limit > most) {
+			most = waiter->limit;
+		}
 	}
-	return false;
+	gate->most = most; /* exactly, after a look at all */
 }
 
 static void serve(struct gate *gate)
 {
-	bool called = true;
-	int64_t ms;
+	int64_t ms = GRACE_MS;
 
 	gate->users++; /* those that are called may let go of it */
 	if (gate->is_rate)
 		call_by_rate(gate);
 	else
-		called = call_by_limit(gate);
-	if (gate->line_count > 0 && called) {
-		ms = first_wait_ms(gate);
-		look_at(gate, clock_now_ms() + (ms > 0 ? ms : GRACE_MS));
+		call_by_limit(gate);
+	if (gate->line_count > 0 && (gate->is_rate || gate->offered > 0)) {
+		if (gate->is_rate && first_wait_ms(gate) > 0)
+			ms = first_wait_ms(gate);
+		look_at(gate, clock_now_ms() + ms);
 	}
 	gate_unref(gate);
 }
@@ -352,6 +375,8 @@ int64_t gate_used(const struct gate *gate)
 void gate_enter(struct gate *gate)
 {
 	gate->used++;
+	if (gate->offered > 0)
+		gate->offered--;
 }
 
 void gate_leave(struct gate *gate)
@@ -371,31 +396,61 @@ void gate_waiter_init(
 	list_init(&waiter->link);
 }
 
-void gate_wait(struct gate *gate, struct gate_waiter *waiter)
+/* Who was called has found it closed: to where he was, or to the front. */
+static void back_into_line(struct gate *gate, struct gate_waiter *waiter)
+{
+	struct list *pos = gate->line.next;
+
+	if (gate->line_count == 0) {
+		if (waiter->called_by != gate)
+			waiter->turn = gate->last_turn;
+	} else if (waiter->called_by != gate) {
+		waiter->turn = first_of(gate)->turn - 1;
+	} else {
+		while (pos != &gate->line &&
+		       LIST_ITEM(pos, struct gate_waiter, link)->turn <
+			   waiter->turn)
+			pos = pos->next;
+	}
+	list_add_tail(pos, &waiter->link);
+}
+
+static void look_when_open(struct gate *gate, const struct gate_waiter *waiter)
 {
 	int64_t ms;
 
+	if (gate->is_rate) {
+		ms = first_wait_ms(gate);
+		if (gate->node.index == 0)
+			look_at(
+			    gate, clock_now_ms() + (ms > 0 ? ms : GRACE_MS));
+	} else if (taken(gate) < waiter->limit) {
+		/* Only those stand before him whose own limit is reached. */
+		look_at(gate, clock_now_ms());
+	} else if (gate->used < waiter->limit && gate->node.index == 0) {
+		look_at(gate, gate->offered_until);
+	} /* else gate_leave() looks */
+}
+
+void gate_wait(struct gate *gate, struct gate_waiter *waiter)
+{
 	if (waiter->gate == gate)
 		return;
 	gate_leave_line(waiter);
 	if (gate->line_count == 0)
-		gate->first_turn = gate->last_turn = 0;
+		gate->most = 0;
 	if (waiter->called) {
-		waiter->turn = --gate->first_turn;
-		list_add_head(&gate->line, &waiter->link);
+		back_into_line(gate, waiter);
 	} else {
 		waiter->turn = ++gate->last_turn;
 		list_add_tail(&gate->line, &waiter->link);
 	}
+	if (waiter->limit > gate->most)
+		gate->most = waiter->limit;
 	waiter->called = false;
 	waiter->gate = gate_ref(gate);
 	gate->line_count++;
-	if (gate->node.index != 0)
-		return;
-	if (!gate->is_rate && gate->used >= waiter->limit)
-		return; /* gate_leave() looks */
-	ms = first_wait_ms(gate);
-	look_at(gate, clock_now_ms() + (ms > 0 ? ms : GRACE_MS));
+	look_when_open(gate, waiter);
 }
 
 void gate_leave_line(struct gate_waiter *waiter)
@@ -404,8 +459,6 @@ void gate_leave_line(struct gate_waiter *waiter)
 
 	if (!gate)
 		return;
-	if (first_of(gate) == waiter)
-		gate->first_turn = waiter->turn + 1;
 	list_remove(&waiter->link);
 	waiter->gate = NULL;
 	gate->line_count--;
@@ -428,5 +481,7 @@ size_t gate_before(const struct gate *gate, const struct gate_waiter *waiter)
 	/* Those that left in the middle are counted until the first moves on:
 	 * that errs on the side of patience. */
 	before = waiter->turn - first_of(gate)->turn;
+	if (before > (int64_t)gate->line_count - 1)
+		before = (int64_t)gate->line_count - 1;
 	return before > 0 ? (size_t)before : 0;
 }

@@ -26,10 +26,13 @@ struct gates;
 struct gate_waiter {
 	struct list link;
 	struct gate *gate; /* NULL: in no line */
-	int64_t turn;      /* of the gate; counts up along the line */
-	int64_t limit;     /* of connections: called when fewer are open */
-	int64_t want;      /* of a rate: called when so many may pass */
-	bool called; /* and not served yet: goes to the front of the line */
+	/* That called last; may be gone, so it is only compared. */
+	const struct gate *called_by;
+	int64_t turn;  /* of the gate; counts up along the line */
+	int64_t limit; /* of connections: called when fewer are open */
+	int64_t want;  /* of a rate: called when so many may pass */
+	bool called;   /* and not served yet: goes back to its place */
+	/* Leaves all lines as they are. */
 	void (*opened)(struct gate_waiter *waiter);
 };
 

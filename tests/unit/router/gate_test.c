@@ -260,8 +260,89 @@ START_TEST(who_leaves_a_connection_calls_one_whose_limit_allows_it)
 	gate_leave(gate);
 	ck_assert_int_eq(next.order, 2);
 	gate_leave(gate);
+	/* What the two were offered is theirs, for a moment. */
+	ck_assert_int_eq(low.order, 0);
+	pass(1000);
 	ck_assert_int_eq(low.order, 3);
 	ck_assert_int_eq(gate_used(gate), 0);
+	gate_unref(gate);
+}
+END_TEST
+
+/* A line behind one whose own limit is reached: two are in, five may be. */
+static void mixed_line(struct gate *gate, struct probe *low, struct probe p[5])
+{
+	gate_enter(gate);
+	gate_enter(gate);
+	init(low);
+	low->waiter.limit = 1;
+	gate_wait(gate, &low->waiter);
+	for (int i = 0; i < 5; i++) {
+		init(&p[i]);
+		p[i].waiter.limit = 5;
+		gate_wait(gate, &p[i].waiter);
+	}
+}
+
+START_TEST(all_that_may_enter_are_called_at_once_and_in_order)
+{
+	struct gate *gate = gate_for_limit(gates, "limit", "x");
+	struct probe low, p[5];
+
+	mixed_line(gate, &low, p);
+	gates_tick(gates);
+	ck_assert_int_eq(called, 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(p[i].order, i + 1);
+		gate_enter(gate);
+	}
+	ck_assert_uint_eq(gate_line(gate), 3);
+	ck_assert_uint_le(gate_before(gate, &p[4].waiter), 2);
+	/* Full: one leaves, one is called. */
+	gate_leave(gate);
+	ck_assert_int_eq(p[3].order, 4);
+	ck_assert_int_eq(called, 4);
+	/* His place is his, also when nobody looks at the clock. */
+	gates_tick(gates);
+	ck_assert_int_eq(called, 4);
+	gate_leave(gate);
+	ck_assert_int_eq(p[4].order, 5);
+	for (int i = 0; i < 3; i++)
+		gate_leave(gate);
+	ck_assert_int_eq(low.order, 0);
+	/* Those that were called do not come: their places are free again. */
+	pass(1000);
+	ck_assert_int_eq(gate_used(gate), 0);
+	ck_assert_int_eq(low.order, 6);
+	gate_unref(gate);
+}
+END_TEST
+
+START_TEST(those_who_were_called_in_vain_keep_their_order)
+{
+	struct gate *gate = gate_for_limit(gates, "limit", "x");
+	struct probe low, p[5];
+
+	mixed_line(gate, &low, p);
+	gates_tick(gates);
+	ck_assert_int_eq(called, 3);
+	for (int i = 0; i < 3; i++)
+		gate_enter(gate); /* others were faster */
+	gate_wait(gate, &p[1].waiter);
+	gate_wait(gate, &p[0].waiter);
+	gate_wait(gate, &p[2].waiter);
+	gate_leave(gate);
+	ck_assert_int_eq(p[0].order, 4);
+	gate_leave(gate);
+	ck_assert_int_eq(p[1].order, 5);
+	gate_leave(gate);
+	ck_assert_int_eq(p[2].order, 6);
+	ck_assert_int_eq(p[3].order, 0);
+	for (int i = 3; i < 5; i++)
+		gate_leave_line(&p[i].waiter);
+	gate_leave_line(&low.waiter);
+	gate_leave(gate);
+	gate_leave(gate);
 	gate_unref(gate);
 }
 END_TEST
@@ -286,6 +367,8 @@ Suite *gate_suite(void)
 	    tc, an_unused_bucket_goes_when_it_says_no_more_than_a_new_one);
 	tcase_add_test(
 	    tc, who_leaves_a_connection_calls_one_whose_limit_allows_it);
+	tcase_add_test(tc, all_that_may_enter_are_called_at_once_and_in_order);
+	tcase_add_test(tc, those_who_were_called_in_vain_keep_their_order);
 	suite_add_tcase(s, tc);
 	return s;
 }
