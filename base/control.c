@@ -1,9 +1,9 @@
 /*
  * control.c - the socket through which a running daemon is asked and told
  *
- * One thread, one conversation at a time: askers are operators and monitors,
+ * A thread has one conversation at a time: askers are operators and monitors,
  * and a slow one is cut off after CONVERSATION_MS, so the next is not kept
- * waiting for long.  The thread is woken by an eventfd to stop.
+ * waiting for long.  The threads are woken by an eventfd to stop.
  */
 #include "base/control.h"
 
@@ -31,8 +31,9 @@ struct control {
 	int listen_fd, stop_fd;
 	control_fn *serve;
 	void *ctx;
-	pthread_t thread;
-	atomic_bool ended; /* the thread asks nobody any more */
+	pthread_t threads[CONTROL_THREADS_MOST];
+	unsigned count;
+	atomic_uint left; /* threads that may still ask somebody */
 };
 
 /* Real time, not the tests': a test that makes a day pass does not mean us. */
@@ -176,7 +177,7 @@ static void *run(void *ctx)
 	struct control *control = ctx;
 
 	serve_all(control);
-	atomic_store(&control->ended, true);
+	(void)atomic_fetch_sub(&control->left, 1);
 	return NULL;
 }
 
@@ -236,12 +237,13 @@ static int listen_at(const char *path, struct err *err)
 	return fd;
 }
 
-struct control *control_start(
-    const char *path, control_fn *serve, void *ctx, struct err *err)
+struct control *control_start(const char *path, unsigned threads,
+    control_fn *serve, void *ctx, struct err *err)
 {
 	struct control *control;
 	int fd = listen_at(path, err);
 
+	invariant(threads >= 1 && threads <= CONTROL_THREADS_MOST);
 	if (fd < 0)
 		return NULL;
 	control = xcalloc(1, sizeof *control);
@@ -252,7 +254,11 @@ struct control *control_start(
 	control->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (control->stop_fd < 0)
 		diag_panic("eventfd: %s", strerror(errno));
-	control->thread = worker_thread_start("control", run, control);
+	control->count = threads;
+	atomic_init(&control->left, threads);
+	for (unsigned i = 0; i < threads; i++)
+		control->threads[i] =
+		    worker_thread_start("control", run, control);
 	return control;
 }
 
@@ -267,9 +273,9 @@ static void tell_to_end(struct control *control)
 bool control_is_quiet(struct control *control, int wait_ms)
 {
 	tell_to_end(control);
-	if (!atomic_load(&control->ended))
+	if (atomic_load(&control->left) > 0)
 		(void)poll(NULL, 0, wait_ms);
-	return atomic_load(&control->ended);
+	return atomic_load(&control->left) == 0;
 }
 
 void control_stop(struct control *control)
@@ -277,7 +283,8 @@ void control_stop(struct control *control)
 	if (!control)
 		return;
 	tell_to_end(control);
-	(void)pthread_join(control->thread, NULL);
+	for (unsigned i = 0; i < control->count; i++)
+		(void)pthread_join(control->threads[i], NULL);
 	(void)unlink(control->path);
 	(void)close(control->listen_fd);
 	(void)close(control->stop_fd);

@@ -547,7 +547,7 @@ int main(int argc, char **argv)
 	service_init_take(&service, policy);
 	start_storage(&o, script_policy_setup(policy));
 	chores = inbox_new();
-	control = control_start(o.control, service_control, &service, &err);
+	control = control_start(o.control, 1, service_control, &service, &err);
 	if (!control) {
 		(void)err_prefix(&err, "control");
 		give_up(&err);

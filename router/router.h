@@ -141,6 +141,7 @@ struct router {
 	struct admissions *admissions;
 	struct enumerations *enumerations;
 	struct rebindings *rebindings;
+	atomic_int orders; /* steering.c: being carried out */
 	/* The message over which two routers died, and that is tried now. */
 	const struct ready_message *suspect;
 	size_t lua_connections;    /* open now */

@@ -1,9 +1,10 @@
 /*
  * router_control.c - what a running router is asked and told
  *
- * A conversation runs on the control socket's thread.  It posts a question to
- * the loop and waits for the answer; when it has waited long enough it lets go,
- * and whoever is last frees the question.
+ * A conversation runs on a thread of the control socket, more than one at a
+ * time: an order that takes long (steering.h) keeps nobody else waiting.  It
+ * posts a question to the loop and waits for the answer; when it has waited
+ * long enough it lets go, and whoever is last frees the question.
  */
 #include "router/router_control.h"
 
@@ -26,6 +27,8 @@
 #include "router/steering.h"
 
 #define WAIT_MS 4500
+/* Two more than orders are carried out at a time. */
+#define THREADS (STEERING_ORDERS_MOST + 2)
 
 struct question {
 	struct loop_item item;
@@ -164,7 +167,8 @@ static void serve(const char *request, struct buf *reply, void *ctx)
 
 bool router_control_start(struct router *r, struct err *err)
 {
-	r->control = control_start(r->options->control_path, serve, r, err);
+	r->control =
+	    control_start(r->options->control_path, THREADS, serve, r, err);
 	return r->control != NULL;
 }
 

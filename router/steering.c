@@ -1,9 +1,8 @@
 /*
  * steering.c - operators' orders about mail that waits, step by step
  *
- * The messages are looked up on the control socket's thread, with a connection
- * of its own: a search through the whole queue delays the next question on the
- * socket, and no delivery.
+ * The messages are looked up on a thread of the control socket, with a
+ * connection of its own: a search through the whole queue delays no delivery.
  */
 #include "router/steering.h"
 
@@ -264,6 +263,17 @@ static void say(const struct step *s, const struct err *err, struct buf *reply)
 	json_close(&o);
 }
 
+static void carry_out(struct step *s, const char *json, struct err *err)
+{
+	if (!read_order(s, json, err) || !select_messages(s, err))
+		return;
+	s->order.ids = s->ids.items;
+	s->order.count =
+	    s->ids.count > (size_t)s->limit ? (size_t)s->limit : s->ids.count;
+	if (!run(s, err) && err->class == ERR_NONE)
+		err_set(err, ERR_TEMP, "it failed");
+}
+
 bool steering_serve(struct router *r, const char *request, struct buf *reply)
 {
 	static const char verb[] = "rebind ";
@@ -280,15 +290,14 @@ bool steering_serve(struct router *r, const char *request, struct buf *reply)
 	s->order.done = done;
 	s->order.ctx = s;
 	atomic_init(&s->holders, 1);
-	if (read_order(s, request + sizeof verb - 1, &err) &&
-	    select_messages(s, &err)) {
-		s->order.ids = s->ids.items;
-		s->order.count = s->ids.count > (size_t)s->limit
-				     ? (size_t)s->limit
-				     : s->ids.count;
-		if (!run(s, &err) && err.class == ERR_NONE)
-			err_set(&err, ERR_TEMP, "it failed");
-	}
+	if (atomic_fetch_add(&r->orders, 1) < STEERING_ORDERS_MOST)
+		carry_out(s, request + sizeof verb - 1, &err);
+	else
+		err_set(&err, ERR_TEMP,
+		    "%d orders are being carried out; try again when one of "
+		    "them has ended",
+		    STEERING_ORDERS_MOST);
+	(void)atomic_fetch_sub(&r->orders, 1);
 	say(s, &err, reply);
 	let_go(s);
 	return true;

@@ -21,6 +21,10 @@
  * Answer: ok, error, next, and how many messages: messages (that matched),
  * rebound, changed, unchanged, failed.
  *
+ * At most STEERING_ORDERS_MOST steps are carried out at a time, so that status
+ * and stop find a thread that answers; another one is refused, to be tried
+ * again.
+ *
  * Threads: the control socket's; the order itself runs on the loop.
  */
 #ifndef ROUTER_STEERING_H
@@ -29,6 +33,8 @@
 #include <stdbool.h>
 
 #include "base/attr.h"
+
+#define STEERING_ORDERS_MOST 2
 
 struct buf;
 struct router;

@@ -153,6 +153,41 @@ t.test('an order that is under way when a sync of the queue fails is carried out
   t.none(router, 'SELECT count(*) FROM recipient')
 end)
 
+t.test('orders whose event takes long keep nobody else waiting at the control socket', function()
+  local dir = t.dir()
+  local router = waiting(t.smtp_sink(), { extra = ([[
+    kumo.on('rebind_message', function(message, data)
+      local who = message:recipient().user
+      io.open('%s/asked.' .. who, 'w'):close()
+      while not io.open('%s/go') do kumo.sleep(0.05) end
+      message:set_meta('queue', 'other.test')
+    end)]]):format(dir, dir) })
+  local orders = {}
+  for _, who in ipairs { 'a', 'b' } do
+    orders[who] = t.spawn {
+      t.daemons.program 'penstock', '--control', router.control, '--queue', t.context().queue,
+      'rebind', '--recipient', who .. '@example.com', '--event',
+    }
+    t.wait_for('the event for ' .. who, function()
+      return t.read(dir .. '/asked.' .. who)
+    end)
+  end
+  t.eq(router:ask('status').program, 'penstock-router')
+  t.eq(router:ask('tick').ok, true)
+  local status, out = rebind('--domain', 'example.org', '--set', 'note=x')
+  t.eq(status, 75, out)
+  t.has(out, '2 orders are being carried out; try again when one of them has ended')
+  -- Other mail goes on as well.
+  router:enqueue { to = 'now@example.net' }
+  t.log(router, 'Delivery', { recipient = 'now@example.net' })
+  t.eq(#router:records 'AdminRebind', 0)
+  t.write('go', '')
+  for _, order in pairs(orders) do
+    t.eq(order:wait(30000), 0, order:output())
+  end
+  t.eq(rebind('--domain', 'example.org', '--set', 'note=x'), 0)
+end)
+
 t.test('mail that is being delivered is left alone by rebind', function()
   local router = t.router { policy = t.smart_host(t.smtp_sink { dot = 'stall' }) }
   router:enqueue { to = 'a@example.com' }

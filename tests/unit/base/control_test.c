@@ -18,7 +18,7 @@ static char path[128];
 
 static struct control *start(struct err *err)
 {
-	return control_start(path, answer, you_said, err);
+	return control_start(path, 2, answer, you_said, err);
 }
 
 static void setup(void)
@@ -114,6 +114,26 @@ START_TEST(a_long_question_gets_no_answer_and_the_next_does)
 }
 END_TEST
 
+START_TEST(who_says_nothing_does_not_keep_others_waiting)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct buf reply = BUF_INIT;
+	struct err err = {0};
+	struct control *control = start(&err);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	ck_assert_int_eq(
+	    connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
+	/* Silent until this end goes: for the 5 s, if he were waited for. */
+	ck_assert_msg(
+	    control_ask(path, "hello", 4000, &reply, &err), "%s", err.text);
+	(void)close(fd);
+	control_stop(control);
+	buf_release(&reply);
+}
+END_TEST
+
 TCase *control_tests(void)
 {
 	TCase *tc = tcase_create("control");
@@ -124,5 +144,6 @@ TCase *control_tests(void)
 	tcase_add_test(tc, a_file_in_the_way_is_left_alone);
 	tcase_add_test(tc, a_path_has_a_limit);
 	tcase_add_test(tc, a_long_question_gets_no_answer_and_the_next_does);
+	tcase_add_test(tc, who_says_nothing_does_not_keep_others_waiting);
 	return tc;
 }
