@@ -195,6 +195,8 @@ struct maildir_job {
 	/* or, for content that is not in memory: called until it returns 0 */
 	int64_t (*read)(void *ctx, void *out, size_t size);
 	void *ctx;
+	bool lf; /* lines end in LF, as programs of Unix like it; else as given
+		  */
 };
 
 /* The file's name (for the record) in `stored`. ERR_TEMP: try again. */

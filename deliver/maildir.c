@@ -5,8 +5,8 @@
  * and readers look only there.  A crash leaves at worst a stray file in tmp/,
  * never half a message.  https://cr.yp.to/proto/maildir.html
  *
- * Everything that can go wrong here may pass (a full disk, a parent that
- * somebody must still make writable), so every error is ERR_TEMP.
+ * Everything that can go wrong here may pass (a full disk, a quota, a parent
+ * that somebody must still make writable), so every error is ERR_TEMP.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -132,20 +132,59 @@ static void unique_name(
 
 /* ---- the file ---- */
 
-static bool write_pieces(const struct maildir_job *job, int fd,
-    const char *name, int64_t *size, struct err *err)
+/* On its way into the file; `held` is a CR that may belong to a line's end. */
+struct output {
+	int fd;
+	const char *name;
+	int64_t size; /* written so far */
+	bool held;
+	char *text; /* READ_SIZE bytes; NULL: lines end as they are given */
+	size_t used;
+};
+
+static bool put(
+    struct output *out, const char *data, size_t len, struct err *err)
 {
-	for (size_t i = 0; i < job->piece_count; i++) {
-		if (!fd_write_all(
-			fd, job->pieces[i], job->lengths[i], name, err))
+	if (!fd_write_all(out->fd, data, len, out->name, err))
+		return false;
+	out->size += (int64_t)len;
+	return true;
+}
+
+static bool flush(struct output *out, struct err *err)
+{
+	size_t used = out->used;
+
+	out->used = 0;
+	return put(out, out->text, used, err);
+}
+
+/* CRLF becomes LF; a CR or LF that stands alone stays as it is. */
+static bool put_lf(
+    struct output *out, const char *data, size_t len, struct err *err)
+{
+	for (size_t i = 0; i < len; i++) {
+		/* Room for the CR that is held, and for what comes now. */
+		if (out->used + 2 > READ_SIZE && !flush(out, err))
 			return false;
-		*size += (int64_t)job->lengths[i];
+		if (out->held && data[i] != '\n')
+			out->text[out->used++] = '\r';
+		out->held = data[i] == '\r';
+		if (!out->held)
+			out->text[out->used++] = data[i];
 	}
 	return true;
 }
 
-static bool write_read(const struct maildir_job *job, int fd, const char *name,
-    int64_t *size, struct err *err)
+static bool write_some(
+    struct output *out, const char *data, size_t len, struct err *err)
+{
+	return out->text ? put_lf(out, data, len, err)
+			 : put(out, data, len, err);
+}
+
+static bool write_read(
+    const struct maildir_job *job, struct output *out, struct err *err)
 {
 	char *chunk = xmalloc(READ_SIZE);
 	bool ok = false;
@@ -155,9 +194,8 @@ static bool write_read(const struct maildir_job *job, int fd, const char *name,
 		n = job->read(job->ctx, chunk, READ_SIZE);
 		if (n <= 0)
 			break;
-		if (!fd_write_all(fd, chunk, (size_t)n, name, err))
+		if (!write_some(out, chunk, (size_t)n, err))
 			goto out;
-		*size += n;
 	}
 	ok = n == 0 || err_set(err, ERR_TEMP, "the message cannot be read");
 out:
@@ -165,13 +203,33 @@ out:
 	return ok;
 }
 
+static bool write_message(
+    const struct maildir_job *job, struct output *out, struct err *err)
+{
+	for (size_t i = 0; i < job->piece_count; i++)
+		if (!write_some(out, job->pieces[i], job->lengths[i], err))
+			return false;
+	if (job->read && !write_read(job, out, err))
+		return false;
+	if (out->held && out->used == READ_SIZE && !flush(out, err))
+		return false;
+	if (out->held)
+		out->text[out->used++] = '\r';
+	return flush(out, err);
+}
+
 static bool write_file(const struct maildir_job *job, int fd, const char *name,
     int64_t *size, struct err *err)
 {
-	*size = 0;
-	if (!write_pieces(job, fd, name, size, err))
-		return false;
-	if (job->read && !write_read(job, fd, name, size, err))
+	struct output out = {.fd = fd, .name = name};
+	bool ok;
+
+	if (job->lf)
+		out.text = xmalloc(READ_SIZE);
+	ok = write_message(job, &out, err);
+	*size = out.size;
+	free(out.text);
+	if (!ok)
 		return false;
 	if (job->file_mode >= 0 && fchmod(fd, (mode_t)job->file_mode) < 0)
 		return err_errno(err, ERR_TEMP, "chmod %s", name);

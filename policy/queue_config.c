@@ -129,6 +129,12 @@ static struct value print_maildir(const void *record, struct arena *arena)
 	    arena, ((const struct protocol *)record)->maildir_path);
 }
 
+static const struct param_enum_name maildir_lines_names[] = {
+    {"CRLF", MAILDIR_CRLF},
+    {"LF", MAILDIR_LF},
+    {NULL, 0},
+};
+
 /* The forms of protocol: each reads into struct protocol what is its own. */
 
 #define S protocol
@@ -149,6 +155,16 @@ static const struct param_spec maildir_specs[] = {
 	.help = "Mode of directories that are made."),
     P_INT(S, file_mode, 0, 07777, .shown = "what the umask leaves",
 	.help = "Mode of files."),
+    P_BOOL(S, return_path, .fallback = "false",
+	.help = "Whether a field Return-Path with the envelope's sender comes "
+		"first (RFC 5321, 4.4). Not in the original language."),
+    P_BOOL(S, delivered_to, .fallback = "false",
+	.help = "Whether a field Delivered-To names the recipient whose "
+		"maildir it is (RFC 9228). Not in the original language."),
+    P_ENUM(S, line_endings, maildir_lines_names, .fallback = "CRLF",
+	.help = "How lines end in the file: CRLF, as the message came, or LF, "
+		"for programs that expect what Unix does. Not in the original "
+		"language."),
 };
 
 static const struct param_spec lua_specs[] = {

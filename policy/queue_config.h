@@ -24,6 +24,8 @@ struct mx_entry {
 	uint16_t port;     /* 0: the path's smtp_port */
 };
 
+enum maildir_lines { MAILDIR_CRLF, MAILDIR_LF };
+
 struct protocol {
 	uint64_t given[2];
 	enum protocol_kind kind;
@@ -33,6 +35,8 @@ struct protocol {
 	const char *maildir_path;                /* template */
 	const struct template *maildir_template; /* the same, compiled */
 	int64_t dir_mode, file_mode;             /* -1: umask decides */
+	bool return_path, delivered_to;          /* fields for a maildir */
+	enum maildir_lines line_endings;
 	const char *constructor;
 	int64_t batch_size, min_batch_size;
 	struct duration max_batch_latency;

@@ -138,29 +138,56 @@ static int64_t read_some(void *ctx, void *out, size_t size)
 	return (int64_t)left;
 }
 
-static bool store(
-    struct task *task, const char *root, struct buf *stored, struct err *err)
+/* A field of ours with an address, which may not end its line early. */
+static void add_field(struct buf *out, const char *name, const char *before,
+    const struct address *address, const char *after)
+{
+	buf_addf(out, "%s: %s", name, before);
+	for (const char *p = address->email; *p; p++)
+		buf_addch(
+		    out, (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p);
+	buf_addf(out, "%s\r\n", after);
+}
+
+/* What the policy wants in front of the message (RFC 5321, 4.4; RFC 9228). */
+static void add_fields(
+    const struct task *task, const struct address *recipient, struct buf *out)
+{
+	const struct queue_config *config = task->config->record;
+
+	if (config->protocol.return_path)
+		add_field(
+		    out, "Return-Path", "<", &task->rm->m.sender.address, ">");
+	if (config->protocol.delivered_to)
+		add_field(out, "Delivered-To", "", recipient, "");
+}
+
+static bool store(struct task *task, const char *root, const struct buf *fields,
+    struct buf *stored, struct err *err)
 {
 	const struct queue_config *config = task->config->record;
 	const struct queue_message *m = &task->rm->m;
-	const char *pieces[] = {m->prefix, m->inline_content};
-	const size_t lengths[] = {m->prefix_len, (size_t)m->facts.size};
+	const char *pieces[] = {buf_str(fields), m->prefix, m->inline_content};
+	const size_t lengths[] = {
+	    fields->len, m->prefix_len, (size_t)m->facts.size};
 	struct reader reader = {.m = m};
 	struct maildir_job job = {
 	    .root = root,
 	    .dir_mode = (int)config->protocol.dir_mode,
 	    .file_mode = (int)config->protocol.file_mode,
+	    .pieces = pieces,
+	    .lengths = lengths,
+	    .lf = config->protocol.line_endings == MAILDIR_LF,
 	};
 	bool ok;
 
 	if (m->inline_content || m->facts.size == 0) {
-		job.pieces = pieces;
-		job.lengths = lengths;
-		job.piece_count = m->inline_content ? 2 : 1;
+		job.piece_count = m->inline_content ? 3 : 2;
 		return maildir_deliver(&job, stored, err);
 	}
 	if (!queue_connect(task->m->r->queue, false, &reader.conn, err))
 		return false;
+	job.piece_count = 1; /* the reader brings the prefix, too */
 	job.read = read_some;
 	job.ctx = &reader;
 	ok = maildir_deliver(&job, stored, err);
@@ -175,10 +202,11 @@ static struct smtp_reply deliver_one(struct task *task,
 {
 	struct arena *arena = task->rm->arena;
 	struct value vars = variables(task->rm, recipient, meta, arena);
-	struct buf path = BUF_INIT, stored = BUF_INIT;
+	struct buf path = BUF_INIT, fields = BUF_INIT, stored = BUF_INIT;
 	struct smtp_reply reply;
 	struct err err = {0};
 
+	add_fields(task, recipient, &fields);
 	if (!template_render(
 		template, &vars, template_check_file_name, NULL, &path, &err)) {
 		reply = err.class == ERR_PERM
@@ -186,13 +214,14 @@ static struct smtp_reply deliver_one(struct task *task,
 				  "maildir_path: %s", err.text)
 			    : smtp_reply_make(arena, 400, NULL,
 				  "maildir_path: %s", err.text);
-	} else if (!store(task, buf_str(&path), &stored, &err)) {
+	} else if (!store(task, buf_str(&path), &fields, &stored, &err)) {
 		reply = smtp_reply_make(arena, 400, NULL, "%s", err.text);
 	} else {
 		reply = smtp_reply_make(
 		    arena, 200, NULL, "wrote to %s", buf_str(&stored));
 	}
 	buf_release(&path);
+	buf_release(&fields);
 	buf_release(&stored);
 	return reply;
 }

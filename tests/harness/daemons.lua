@@ -89,6 +89,9 @@ function daemons.spawn(ctx, argv, o)
   for k, v in pairs(o.env or {}) do
     env[k] = v
   end
+  if o.umask then
+    argv = { 'sh', '-c', 'umask ' .. o.umask .. '; exec "$@"', 'sh', table.unpack(argv) }
+  end
   local pid = sys.spawn(argv, { env = env, cwd = o.cwd, out = out, input = o.input })
   local p = setmetatable({ pid = pid, out = out, name = name }, process)
   table.insert(ctx.processes, p)
@@ -323,7 +326,7 @@ function daemon:connect(o)
   return milter_client.connect(self.socket, o)
 end
 
--- o: policy or policy_file, dns (a stub), ca_file, feeds, args, env.
+-- o: policy or policy_file, dns (a stub), ca_file, feeds, args, env, umask (text).
 function daemons.router(ctx, o)
   o = o or {}
   local control = ctx.dir .. '/r.sock'

@@ -3,6 +3,8 @@
  */
 #include <dirent.h>
 #include <ftw.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,6 +155,65 @@ START_TEST(content_may_be_read_in_pieces)
 }
 END_TEST
 
+/* Written in these pieces, is that what the file has? */
+static void check_lf(
+    const char *const *in, const size_t *len, size_t count, const char *want)
+{
+	struct maildir_job job = job_for(-1, -1);
+	char size_text[32];
+	size_t size;
+	char *data;
+
+	job.pieces = in;
+	job.lengths = len;
+	job.piece_count = count;
+	job.lf = true;
+	buf_reset(&stored);
+	ck_assert_msg(maildir_deliver(&job, &stored, &err), "%s", err.text);
+	data = fd_read_file(buf_str(&stored), 400000, &size, &err);
+	ck_assert_ptr_nonnull(data);
+	ck_assert_uint_eq(size, strlen(want));
+	ck_assert_mem_eq(data, want, size);
+	(void)snprintf(size_text, sizeof size_text, ",S=%zu", strlen(want));
+	ck_assert_ptr_nonnull(strstr(buf_str(&stored), size_text));
+	free(data);
+}
+
+/* Also where a line's end lies across two pieces, and at the end of all. */
+START_TEST(lines_end_in_lf_on_request_and_what_stands_alone_stays)
+{
+	static const char *const split[] = {
+	    "a: 1\r\nb\r", "\n", "\r\r\nc\rd\ne\r", "", "f\r\n\r"};
+	size_t len[5];
+
+	for (size_t i = 0; i < COUNT(split); i++)
+		len[i] = strlen(split[i]);
+	check_lf(split, len, COUNT(split), "a: 1\nb\n\r\nc\rd\ne\rf\n\r");
+}
+END_TEST
+
+/* The buffers' sizes make no difference, wherever they end. */
+START_TEST(lf_in_large_content)
+{
+	enum { MANY = 200000 };
+	char *in = malloc(MANY + 1), *want = malloc(MANY + 1);
+	const char *const piece = in;
+	size_t n = 0, len = MANY;
+
+	ck_assert(in && want);
+	for (size_t i = 0; i < MANY; i++)
+		in[i] = "x\r\ny\r\r\nzz"[(i + (size_t)_i) % 9];
+	in[MANY] = '\0';
+	for (size_t i = 0; i < MANY; i++)
+		if (in[i] != '\r' || in[i + 1] != '\n')
+			want[n++] = in[i];
+	want[n] = '\0';
+	check_lf(&piece, &len, 1, want);
+	free(in);
+	free(want);
+}
+END_TEST
+
 START_TEST(content_that_cannot_be_read_leaves_nothing)
 {
 	struct maildir_job job = job_for(-1, -1);
@@ -162,6 +223,31 @@ START_TEST(content_that_cannot_be_read_leaves_nothing)
 	job.ctx = &left;
 	ck_assert(!maildir_deliver(&job, &stored, &err));
 	ck_assert_int_eq(err.class, ERR_TEMP);
+	ck_assert_int_eq(files_in("new"), 0);
+	ck_assert_int_eq(files_in("tmp"), 0);
+	ck_assert_uint_eq(stored.len, 0);
+}
+END_TEST
+
+/* As a full disk or a quota would have it, in the middle of the file. */
+START_TEST(c149_a_write_that_is_refused_leaves_nothing)
+{
+	struct maildir_job job = job_for(-1, -1);
+	const struct rlimit small = {4096, RLIM_INFINITY};
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	int64_t left = 200000;
+	bool ok;
+
+	job.read = read_some;
+	job.ctx = &left;
+	job.lf = _i;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	ok = maildir_deliver(&job, &stored, &err);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+	ck_assert(!ok);
+	ck_assert_int_eq(err.class, ERR_TEMP);
+	ck_assert_ptr_nonnull(strstr(err.text, "write "));
 	ck_assert_int_eq(files_in("new"), 0);
 	ck_assert_int_eq(files_in("tmp"), 0);
 	ck_assert_uint_eq(stored.len, 0);
@@ -201,7 +287,12 @@ TCase *maildir_tests(void)
 	tcase_add_test(tc, directories_that_exist_keep_their_mode);
 	tcase_add_test(tc, names_differ);
 	tcase_add_test(tc, content_may_be_read_in_pieces);
+	tcase_add_test(
+	    tc, lines_end_in_lf_on_request_and_what_stands_alone_stays);
+	tcase_add_loop_test(tc, lf_in_large_content, 0, 9);
 	tcase_add_test(tc, content_that_cannot_be_read_leaves_nothing);
+	tcase_add_loop_test(
+	    tc, c149_a_write_that_is_refused_leaves_nothing, 0, 2);
 	tcase_add_loop_test(tc, c149_what_is_in_the_way_is_temporary, 0, 2);
 	return tc;
 }

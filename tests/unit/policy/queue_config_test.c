@@ -41,6 +41,13 @@ static const struct parse_case cases[] = {
     {"modes have a range",
 	"{\"protocol\": {\"maildir_path\": \"/x\", \"dir_mode\": 4096}}",
 	"protocol: dir_mode: 4096 is outside 0..4095"},
+    {"fields in front are asked for or not",
+	"{\"protocol\": {\"maildir_path\": \"/x\", \"return_path\": \"yes\"}}",
+	"protocol: return_path: invalid value: string \"yes\", expected "},
+    {"lines end in one of two ways",
+	"{\"protocol\": {\"maildir_path\": \"/x\", \"line_endings\": \"lf\"}}",
+	"protocol: line_endings: invalid value: string \"lf\", expected one of "
+	"CRLF, LF"},
     {"custom_lua needs an event",
 	"{\"protocol\": {\"custom_lua\": {\"batch_size\": 10}}}",
 	"protocol: custom_lua: constructor: required key is missing"},
@@ -93,7 +100,10 @@ static const struct {
     {"{}", "protocol",
 	"{\"smtp\":{\"mx_list\":[],\"treat_mx_list_as_secure\":false}}"},
     {"{\"protocol\": {\"maildir_path\": \"/x\", \"file_mode\": 416}}",
-	"protocol", "{\"maildir_path\":\"/x\",\"file_mode\":416}"},
+	"protocol",
+	"{\"maildir_path\":\"/x\",\"file_mode\":416,"
+	"\"return_path\":false,\"delivered_to\":false,"
+	"\"line_endings\":\"CRLF\"}"},
     {"{\"protocol\": {\"smtp\": {\"mx_list\": [\"a.example:26\","
      " {\"name\": \"b\", \"addr\": \"10.0.0.1:27\"}]}}}",
 	"protocol",
