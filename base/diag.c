@@ -16,6 +16,7 @@
 
 #include "base/inbox.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "base/worker.h"
 #include "base/xalloc.h"
 
@@ -99,9 +100,13 @@ static void format_line(char out[LINE_MAX_BYTES], const char *fmt, va_list ap)
 	if (len >= LINE_MAX_BYTES)
 		memcpy(out + LINE_MAX_BYTES - 4, "...", 4);
 	/* A line stays one line, whatever a caller forgot to quote. */
-	for (char *p = out; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
+	for (char *p = out, *end = out + strlen(out); p < end;) {
+		size_t step = terminal_step(p, (size_t)(end - p));
+
+		if (!step)
+			*p++ = ' ';
+		p += step;
+	}
 }
 
 static void write_dropped(void)
@@ -268,8 +273,8 @@ char *diag_quote(char *out, size_t size, const char *text, size_t len)
 		unsigned char c = (unsigned char)text[i];
 		size_t piece_len;
 
-		step = str_utf8_step(text + i, len - i);
-		if (!step || c < ' ' || c == 0x7f || c == '"' || c == '\\') {
+		step = terminal_step(text + i, len - i);
+		if (!step || c == '"' || c == '\\') {
 			step = 1;
 			piece[0] = '\\';
 			piece[1] = 'x';

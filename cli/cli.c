@@ -18,6 +18,7 @@
 #include "base/duration.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "base/xalloc.h"
 #include "cli/order.h"
 #include "cli/output.h"
@@ -155,14 +156,17 @@ static const struct option_row {
 
 int cli_fail(const struct cli *cli, int code, const char *fmt, ...)
 {
+	struct buf text = BUF_INIT;
 	va_list ap;
 
 	(void)fflush(cli->out);
 	(void)fputs("penstock: ", cli->err);
 	va_start(ap, fmt);
-	(void)vfprintf(cli->err, fmt, ap);
+	buf_vaddf(&text, fmt, ap);
 	va_end(ap);
+	terminal_write_lines(cli->err, buf_str(&text), text.len);
 	(void)fputc('\n', cli->err);
+	buf_release(&text);
 	return code;
 }
 

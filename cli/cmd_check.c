@@ -31,7 +31,7 @@ static void print_ok(struct cli *cli, const struct policy_setup *setup)
 	json_add_int(&o, "listeners", (int64_t)setup->listener_count);
 	json_add_int(&o, "logs", (int64_t)setup->log_count);
 	json_close(&o);
-	(void)fprintf(cli->out, "%s\n", buf_str(&json));
+	out_json(cli->out, &json);
 	buf_release(&json);
 }
 
@@ -47,7 +47,7 @@ static int fail_policy(struct cli *cli, const struct err *err)
 	json_add_string(&o, "policy", cli->policy);
 	json_add_string(&o, "error", err->text);
 	json_close(&o);
-	(void)fprintf(cli->out, "%s\n", buf_str(&json));
+	out_json(cli->out, &json);
 	buf_release(&json);
 	return EX_CONFIG;
 }

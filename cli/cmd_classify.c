@@ -43,7 +43,7 @@ static void print_json(
 		json_add_string(&o, "rule", NULL);
 	json_add_string(&o, "pattern", rule ? rule->pattern : NULL);
 	json_close(&o);
-	(void)fprintf(cli->out, "%s\n", buf_str(&json));
+	out_json(cli->out, &json);
 	buf_release(&json);
 }
 

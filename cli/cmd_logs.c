@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "cli/log_choice.h"
 #include "cli/output.h"
 #include "logs/log_setup.h"
@@ -30,7 +31,7 @@ static void print_json(FILE *out, const char *text, size_t len)
 	struct buf safe = BUF_INIT;
 
 	if (out == stdout && isatty(STDOUT_FILENO)) {
-		out_json_safe(&safe, text, len);
+		terminal_add_json(&safe, text, len);
 		text = safe.data;
 		len = safe.len;
 	}

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/output.h"
 #include "policy/param.h"
 
 /* "make_egress_source", or its end: "egress_source". */
@@ -84,7 +85,7 @@ static void print_json(struct cli *cli, const struct param_set *set)
 	struct buf json = BUF_INIT;
 
 	add_set(&json, set);
-	(void)fprintf(cli->out, "%s\n", buf_str(&json));
+	out_json(cli->out, &json);
 	buf_release(&json);
 }
 

@@ -34,7 +34,7 @@ static int reload(struct cli *cli, const char *name, const char *socket)
 		code = cli_fail(
 		    cli, EX_UNAVAILABLE, "%s: no answer: %s", name, err.text);
 	} else if (cli->json) {
-		(void)fprintf(cli->out, "%s\n", buf_str(&reply));
+		out_json(cli->out, &reply);
 		code = is_ok(&answer) ? EX_OK : EX_CONFIG;
 	} else if (!is_ok(&answer)) {
 		code = cli_fail(cli, EX_CONFIG,

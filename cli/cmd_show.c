@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "cli/output.h"
 #include "cli/queue_access.h"
 
@@ -34,18 +35,8 @@ static bool write_piece(const char *p, size_t len, void *ctx)
 /* To a terminal: line breaks and tabs as they are, other controls escaped. */
 static bool write_piece_quoted(const char *p, size_t len, void *ctx)
 {
-	FILE *out = ctx;
-	size_t start = 0;
-
-	for (size_t i = 0; i <= len; i++) {
-		if (i < len && p[i] != '\r' && p[i] != '\n' && p[i] != '\t')
-			continue;
-		out_text_len(out, p + start, i - start);
-		start = i + 1;
-		if (i < len && p[i] != '\r')
-			(void)fputc(p[i], out);
-	}
-	return !ferror(out);
+	terminal_write_lines(ctx, p, len);
+	return !ferror((FILE *)ctx);
 }
 
 static bool add_piece(const char *p, size_t len, void *ctx)
@@ -92,8 +83,7 @@ static void print_json(struct cli *cli, const struct value *message,
 		json_write_string(&json, buf_str(body), body->len);
 	}
 	json_close(&o);
-	buf_addch(&json, '\n');
-	(void)fwrite(json.data, 1, json.len, cli->out);
+	out_json(cli->out, &json);
 	buf_release(&json);
 }
 

@@ -169,7 +169,7 @@ static int run(struct cli *cli)
 			add_daemon(&o, &daemons[i]);
 		json_add_value(&o, "queue", &totals.row);
 		json_close(&o);
-		(void)fprintf(cli->out, "%s\n", buf_str(&json));
+		out_json(cli->out, &json);
 		buf_release(&json);
 	}
 	arena_unref(arena);

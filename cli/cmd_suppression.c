@@ -359,7 +359,7 @@ static void say(struct command *c)
 	json_add_int(&o, "changed", n->changed);
 	json_add_int(&o, "removed", n->removed);
 	json_close(&o);
-	(void)fprintf(c->cli->out, "%s\n", buf_str(&json));
+	out_json(c->cli->out, &json);
 	buf_release(&json);
 }
 

@@ -8,67 +8,11 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
-
-static uint32_t code_point(const char *s, size_t len)
-{
-	static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t c = (unsigned char)s[0] & masks[len];
-
-	for (size_t i = 1; i < len; i++)
-		c = c << 6 | ((unsigned char)s[i] & 0x3f);
-	return c;
-}
-
-/* Controls of the terminal, and what reorders or hides the text around it. */
-static bool is_risky(uint32_t c)
-{
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c ||
-	       (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
-}
+#include "base/terminal.h"
 
 void out_text_len(FILE *out, const char *s, size_t len)
 {
-	size_t step;
-
-	for (size_t i = 0; i < len; i += step) {
-		uint32_t c;
-
-		step = str_utf8_step(s + i, len - i);
-		if (!step) {
-			(void)fprintf(out, "\\x%02x", (unsigned char)s[i]);
-			step = 1;
-			continue;
-		}
-		c = code_point(s + i, step);
-		if (!is_risky(c))
-			(void)fwrite(s + i, 1, step, out);
-		else if (c < 0x80)
-			(void)fprintf(out, "\\x%02x", (unsigned)c);
-		else
-			(void)fprintf(out, "\\u{%04x}", (unsigned)c);
-	}
-}
-
-void out_json_safe(struct buf *out, const char *json, size_t len)
-{
-	size_t step;
-
-	for (size_t i = 0; i < len; i += step) {
-		uint32_t c;
-
-		step = str_utf8_step(json + i, len - i);
-		if (!step) {
-			buf_addstr(out, "\\ufffd");
-			step = 1;
-			continue;
-		}
-		c = code_point(json + i, step);
-		if (is_risky(c))
-			buf_addf(out, "\\u%04x", (unsigned)c);
-		else
-			buf_add(out, json + i, step);
-	}
+	terminal_write(out, s, len);
 }
 
 void out_text(FILE *out, const char *s)
@@ -251,12 +195,21 @@ void out_members(FILE *out, const struct value *map, int indent)
 	}
 }
 
+void out_json(FILE *out, const struct buf *json)
+{
+	struct buf safe = BUF_INIT;
+
+	terminal_add_json(&safe, json->data, json->len);
+	buf_addch(&safe, '\n');
+	(void)fwrite(safe.data, 1, safe.len, out);
+	buf_release(&safe);
+}
+
 void out_json_line(FILE *out, const struct value *v)
 {
 	struct buf json = BUF_INIT;
 
 	json_write(&json, v);
-	buf_addch(&json, '\n');
-	(void)fwrite(json.data, 1, json.len, out);
+	out_json(out, &json);
 	buf_release(&json);
 }

@@ -1,9 +1,8 @@
 /*
  * output.h - what commands write, fit for a terminal
  *
- * Addresses and replies come from strangers.  Control characters, bytes that
- * are not UTF-8 and characters that turn the direction of text are written as
- * \xNN or \u{NNNN}, so that a queue cannot drive an operator's terminal.
+ * Addresses and replies come from strangers: text and JSON go through
+ * base/terminal.h, so that a queue cannot drive an operator's terminal.
  */
 #ifndef CLI_OUTPUT_H
 #define CLI_OUTPUT_H
@@ -17,8 +16,8 @@
 /* NULL: "-". */
 void out_text(FILE *out, const char *s);
 void out_text_len(FILE *out, const char *s, size_t len);
-/* JSON text, the same with \uNNNN for such characters. */
-void out_json_safe(struct buf *out, const char *json, size_t len);
+/* JSON text and a newline, the same with \uNNNN for such characters. */
+void out_json(FILE *out, const struct buf *json);
 /* "512", "12 kB", "3.4 MB": at most 7 characters.  text: 24 bytes. */
 char *out_size(char text[24], int64_t bytes);
 /* Local time, "2026-11-21 03:24:00".  text: 32 bytes. */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/datetime.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "cli/output.h"
 
 enum column {
@@ -186,7 +187,7 @@ static bool read_entry(struct reader *r, char *const *fields,
 static bool read_line(struct reader *r, char *line, bool first,
     struct suppression_list *out, struct err *err)
 {
-	char *fields[COLUMNS] = {0};
+	char *fields[COLUMNS] = {0}, *field;
 	const char *p = line;
 	struct suppression_entry e;
 
@@ -203,9 +204,11 @@ static bool read_line(struct reader *r, char *line, bool first,
 				    "more than the %zu fields that the first "
 				    "line names",
 				    r->places);
-			fields[r->order[i]] = take_field(&p, r->arena, err);
-			if (!fields[r->order[i]])
+			field = take_field(&p, r->arena, err);
+			if (!field)
 				return false;
+			terminal_restore(field);
+			fields[r->order[i]] = field;
 			if (!*p)
 				break;
 			p++;
@@ -272,22 +275,27 @@ void suppression_file_header(FILE *out)
 	(void)fputc('\n', out);
 }
 
-/* Line breaks become blanks, so that there is one record a line, and so does
- * what could drive a terminal: reasons are what strangers said. */
-static void write_field(FILE *out, const char *text)
+/* What could drive a terminal, and line breaks, are escaped: reasons are what
+ * strangers said, and there is one record a line. */
+static void write_field(FILE *out, const char *field)
 {
-	bool quoted = strpbrk(text, ",\"\r\n") || strchr(" \t#", *text);
+	struct buf exact = BUF_INIT;
+	const char *text;
+	bool quoted;
 
+	terminal_add_exact(&exact, field, strlen(field));
+	text = buf_str(&exact);
+	quoted = strpbrk(text, ",\"") || strchr(" #", *text);
 	if (quoted && *text)
 		(void)fputc('"', out);
 	for (const char *p = text; *p; p++) {
 		if (*p == '"')
 			(void)fputc('"', out);
-		(void)fputc(
-		    (unsigned char)*p < ' ' || *p == 0x7f ? ' ' : *p, out);
+		(void)fputc(*p, out);
 	}
 	if (quoted && *text)
 		(void)fputc('"', out);
+	buf_release(&exact);
 }
 
 static const char *time_text(

@@ -8,10 +8,13 @@
  *	address	 required
  *	scope	 "all", "tenant", or empty: by tenant
  *	tenant	 a name; empty: everybody's (with scope "tenant": mail without
- *one) class, reason, record, message, hits created, until
- *2026-11-21T03:24:00Z, or unix seconds; empty: now, never
+ *		 one)
+ *	class, reason, record, message, hits
+ *	created, until	2026-11-21T03:24:00Z, or unix seconds; empty: now,
+ *		 never
  *
- * That is also what is written.  Errors name the line.
+ * with terminal_add_exact() for what a terminal would obey, and for line
+ *breaks. That is also what is written.  Errors name the line.
  */
 #ifndef CLI_SUPPRESSION_FILE_H
 #define CLI_SUPPRESSION_FILE_H

@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/diag.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "base/xalloc.h"
 #include "milter/milter_session.h"
 #include "trial/client.h"
@@ -125,14 +126,14 @@ static void print_session(struct search *s, const struct attempt *a,
 	FILE *out = s->o->out;
 	bool bracketed = *recipient == '<';
 
-	(void)fprintf(out, "open relay: %s\n", m->admitted_by);
-	(void)fprintf(out, "    client %s, name %s%s%s, to %s\n",
+	terminal_printf(out, "open relay: %s\n", m->admitted_by);
+	terminal_printf(out, "    client %s, name %s%s%s, to %s\n",
 	    *a->ip ? a->ip : "without an address",
 	    a->name && *a->name ? a->name : "unknown",
 	    a->auth ? ", authenticated as " : "", text_of(a->auth),
 	    a->server ? a->server : "the first listener");
 	if (a->unverified_certificate)
-		(void)fprintf(out,
+		terminal_printf(out,
 		    "    TLS, certificate not verified: /CN=%s\n", a->helo);
 	print_line(out, arena_printf(arena, "EHLO %s", a->helo), 250);
 	print_line(out, arena_printf(arena, "MAIL FROM:<%s>", sender), 250);
@@ -141,7 +142,7 @@ static void print_session(struct search *s, const struct attempt *a,
 		recipient, bracketed ? "" : ">"),
 	    250);
 	print_line(out, "DATA, a message, the final dot", 250);
-	(void)fprintf(out, "    stored in the queue %s for %s\n", m->queue,
+	terminal_printf(out, "    stored in the queue %s for %s\n", m->queue,
 	    m->recipient_count ? m->recipients[0] : "nobody");
 }
 
@@ -470,22 +471,22 @@ static void print_sum(struct search *s)
 			    "clients without an identity were tried\n",
 		    out);
 	if (s->left_to_mta)
-		(void)fprintf(out,
+		terminal_printf(out,
 		    "# %lld recipients were left to the MTA: its own rules "
 		    "decide about them\n",
 		    (long long)s->left_to_mta);
 	if (s->errors)
-		(void)fprintf(out,
+		terminal_printf(out,
 		    "# %lld sessions were refused or closed before they "
 		    "were through; the last one: %s\n",
 		    (long long)s->errors, s->last_error);
 	if (s->errors && *s->last_cause)
-		(void)fprintf(out, "# because of: %s\n", s->last_cause);
+		terminal_printf(out, "# because of: %s\n", s->last_cause);
 	(void)fprintf(out, "%lld sessions, %lld recipients, seed %llu: ",
 	    (long long)s->sessions, (long long)s->recipients,
 	    (unsigned long long)s->o->seed);
 	if (s->found)
-		(void)fprintf(out,
+		terminal_printf(out,
 		    "%s%lld messages of strangers were taken, by "
 		    "%zu rule%s\n",
 		    s->found >= MOST_FOUND ? "at least " : "",

@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/terminal.h"
 #include "base/xalloc.h"
 #include "trial/rehearsal.h"
 
@@ -314,10 +315,15 @@ static const char *text_of(const struct value *map, const char *key)
 /* A description ends at "#", which would be a directive. */
 static void print_name(FILE *out, const char *name)
 {
-	for (; *name; name++) {
-		if (*name == '#')
-			(void)fputc('\\', out);
-		(void)fputc((unsigned char)*name < ' ' ? ' ' : *name, out);
+	while (*name) {
+		size_t len = strcspn(name, "#");
+
+		terminal_write(out, name, len);
+		name += len;
+		if (*name == '#') {
+			(void)fputs("\\#", out);
+			name++;
+		}
 	}
 }
 
@@ -327,14 +333,18 @@ static void print_field(FILE *out, const char *key, const char *text)
 	if (!text)
 		return;
 	if (!strchr(text, '\n')) {
-		(void)fprintf(out, "  %s: %s\n", key, text);
+		(void)fprintf(out, "  %s: ", key);
+		terminal_write(out, text, strlen(text));
+		(void)fputc('\n', out);
 		return;
 	}
 	(void)fprintf(out, "  %s: |\n", key);
 	while (*text) {
 		size_t len = strcspn(text, "\n");
 
-		(void)fprintf(out, "    %.*s\n", (int)len, text);
+		(void)fputs("    ", out);
+		terminal_write_lines(out, text, len);
+		(void)fputc('\n', out);
 		text += len + (text[len] != '\0');
 	}
 }
@@ -350,8 +360,11 @@ static void print_file(struct run *run, const struct child *c, const char *name)
 	for (char *p = text; p && *p; lines++) {
 		size_t n = strcspn(p, "\n");
 
-		if (lines < MOST_LINES)
-			(void)fprintf(run->o->out, "# %.*s\n", (int)n, p);
+		if (lines < MOST_LINES) {
+			(void)fputs("# ", run->o->out);
+			terminal_write_lines(run->o->out, p, n);
+			(void)fputc('\n', run->o->out);
+		}
 		p += n + (p[n] != '\0');
 	}
 	if (lines > MOST_LINES)
@@ -403,7 +416,7 @@ struct plan_items {
 static int complain(const struct run *run, int code, const char *text)
 {
 	(void)fflush(run->o->out);
-	(void)fprintf(run->o->err, "penstock: %s\n", text);
+	terminal_printf(run->o->err, "penstock: %s\n", text);
 	return code;
 }
 

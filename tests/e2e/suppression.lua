@@ -442,13 +442,25 @@ end)
 t.test('addresses that need quotes go out and come back, and nothing in the list drives a terminal', function()
   t.milter { policy = policy(nil, { setup = '{}' }) }:stop()
   run('add', '"john smith"@dest.test', '"a,b"@dest.test', '"#c"@dest.test', '"a@b"@dest.test', '""@dest.test',
-    '--reason', 'red \27[31m')
+    '--reason', 'red \27[31m, \xc2\x9b31m and \x9b31m\r\n, a "\\x1b" and \\ \u{202e}', '--class', 'cl\xc2\x9bss')
   local csv = run 'export'
-  t.ok(not csv:find '\27', csv)
-  t.ok(not run('list'):find '\27')
+  local function is_safe(text)
+    t.ok(not text:gsub('\n', ''):find '%c', text)
+    for _, c in utf8.codes(text) do
+      t.ok((c < 0x7f or c >= 0xa0) and c ~= 0x202e, text)
+    end
+  end
+  t.has(csv, [["red \x1b[31m, \u{009b}31m and \x9b31m\x0d\x0a, a ""\x5cx1b"" and \ \u{202e}"]])
+  is_safe(csv)
+  is_safe(run 'list')
+  is_safe(run('list', '--json'))
+  is_safe(run('export', '--json'))
+  is_safe(select(2, t.penstock('suppression', 'list', 'nobody\xc2\x9b')))
+  local rows = t.sys.sql(t.context().queue, 'SELECT address, hex(class), hex(reason) FROM suppression ORDER BY 1')
   t.write('list.csv', csv)
   t.has(run('import', t.dir() .. '/list.csv'), '0 added, 5 changed')
   t.eq(run 'export', csv)
+  t.rows(t.sys.sql(t.context().queue, 'SELECT address, hex(class), hex(reason) FROM suppression ORDER BY 1'), rows)
   t.has(run('remove', '"john smith"@dest.test', '"a,b"@dest.test', '"#c"@dest.test', '"a@b"@dest.test', '""@dest.test'),
     '5 removed')
 end)

@@ -33,7 +33,8 @@ int main(void)
 	    buf_tests, cidr_tests, clock_tests, control_tests, daemon_tests,
 	    diag_tests, duration_tests, err_tests, fault_tests, fd_tests,
 	    free_space_tests, heap_tests, inbox_tests, ip_tests, json_tests,
-	    map_tests, regex_list_tests, str_tests, value_tests};
+	    map_tests, regex_list_tests, str_tests, terminal_tests,
+	    value_tests};
 	Suite *suite = suite_create("base");
 	SRunner *runner;
 	int failed;

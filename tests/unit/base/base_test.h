@@ -26,6 +26,7 @@ TCase *json_tests(void);
 TCase *map_tests(void);
 TCase *regex_list_tests(void);
 TCase *str_tests(void);
+TCase *terminal_tests(void);
 TCase *value_tests(void);
 
 /* A new empty directory, removed with what is in it at exit. */

@@ -20,6 +20,9 @@ static const struct {
     {"\n\n\n", 12, "\\x0a\\x0a..."},
     {"\n\n", 9, "\\x0a\\x0a"},
     {"abcdef", 3, ".."},
+    {"\xc2\x9b"
+     "31m",
+	20, "\\xc2\\x9b31m"}, /* CSI, which a terminal obeys */
     {"", 1, ""},
 };
 
@@ -82,14 +85,14 @@ START_TEST(a_line_says_who_and_how_bad)
 		diag_info("id: key=%d", 5);
 		diag_set_level(DIAG_WARN);
 		diag_info("not shown");
-		diag_warn("two\nlines");
+		diag_warn("two\nlines\xc2\x9b\x9b \xc3\xa4");
 		diag_set_level(DIAG_DEBUG);
 		diag_debug("shown");
 		diag_fatal(78, "the %s", "end");
 	}
 	ck_assert_int_eq(WEXITSTATUS(hear_child(child, out, sizeof out)), 78);
 	ck_assert_str_eq(out,
-	    "prog: info: id: key=5\nprog: warning: two lines\n"
+	    "prog: info: id: key=5\nprog: warning: two lines    \xc3\xa4\n"
 	    "prog: debug: shown\nprog: fatal: the end\n");
 }
 END_TEST
