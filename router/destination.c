@@ -34,6 +34,7 @@ struct search {
 	bool none_left; /* MTA-STS refuses all hosts */
 	bool unnamed;   /* a policy that is tested would refuse some */
 	const char *domain;
+	const char *names;     /* of mx_list */
 	struct sts_policy sts; /* of the domain; strings in d's parts */
 	destination_done_fn *done;
 	void *ctx;
@@ -76,7 +77,7 @@ static struct destination *destination_new(void)
 
 static void keep_part(struct destination *d, struct mx_result *result)
 {
-	invariant(d->part_count < COUNT(d->parts));
+	invariant(d->part_count < d->parts_most);
 	d->parts[d->part_count++] = result->arena;
 	if (result->expires_at < d->expires_at)
 		d->expires_at = result->expires_at;
@@ -105,16 +106,21 @@ struct destination *destination_for_lua(const struct protocol *protocol,
 
 /* ---- mx_list ---- */
 
-static const char *list_name(struct destination *d, const struct protocol *p)
+/* The site's name, of the labels; or what certificates are held against and
+ * records show, of the names that the policy put beside addresses. */
+static const char *list_name(
+    struct destination *d, const struct protocol *p, bool of_labels)
 {
 	struct buf name = BUF_INIT;
 	const char *copy;
 
-	buf_addstr(&name, "mx_list:");
+	buf_addstr(&name, of_labels ? "mx_list:" : " names:");
 	for (size_t i = 0; i < p->mx_count; i++) {
+		const struct mx_entry *e = &p->mx_list[i];
+
 		if (i > 0)
 			buf_addch(&name, ',');
-		buf_addstr(&name, p->mx_list[i].label);
+		buf_addstr(&name, of_labels ? e->label : e->name);
 	}
 	copy = arena_strdup(d->arena, buf_str(&name));
 	buf_release(&name);
@@ -242,7 +248,7 @@ static void got_sts(const struct sts_answer *answer, void *ctx)
 	if (answer->why)
 		tls_counts_add(s->r->tls_counts, s->domain, TLS_POLICY_STS,
 		    NULL, answer->problem);
-	invariant(s->d->part_count < COUNT(s->d->parts));
+	invariant(s->d->part_count < s->d->parts_most);
 	s->d->parts[s->d->part_count++] = arena_ref(answer->arena);
 	if (answer->expires_at < s->d->expires_at)
 		s->d->expires_at = answer->expires_at;
@@ -280,12 +286,14 @@ static void finish(struct search *s)
 	} else {
 		finish_list(s->d);
 	}
-	/* Nor may what is refused use the connections of what is not. */
-	s->d->terms = arena_printf(s->d->arena, "%s%s%s", secure[s->d->dnssec],
-	    sts[s->d->sts],
+	/* Nor may what is refused use the connections of what is not, or one
+	 * name the connections to a host that proved to be another. */
+	s->d->terms = arena_printf(s->d->arena, "%s%s%s%s",
+	    secure[s->d->dnssec], sts[s->d->sts],
 	    s->none_left ? " sts-refused"
 	    : s->unnamed ? " sts-unnamed"
-			 : "");
+			 : "",
+	    s->names ? s->names : "");
 	if (s->d->expires_at < least)
 		s->d->expires_at = least;
 	s->done(s->d, s->ctx);
@@ -368,7 +376,8 @@ static void search_list(struct search *s, const struct protocol *p)
 	d->dnssec = !s->r->dane_wanted ? DNSSEC_UNKNOWN
 		    : s->validated     ? DNSSEC_SECURE
 				       : DNSSEC_INSECURE;
-	d->site_name = list_name(d, p);
+	d->site_name = list_name(d, p, true);
+	s->names = list_name(d, p, false);
 	d->count = p->mx_count;
 	d->hosts = ARENA_ARRAY(d->arena, struct destination_host, d->count);
 	s->open = 1; /* so that no answer finishes it before all are asked */
@@ -385,7 +394,7 @@ static void search_list(struct search *s, const struct protocol *p)
 			h->addresses =
 			    arena_memdup(d->arena, &e->ip, sizeof e->ip);
 			h->address_count = 1;
-		} else if (d->part_count + s->open <= COUNT(d->parts)) {
+		} else {
 			mx_lookup_host(resolver_of(s), e->host,
 			    clock_now_ms() + DEADLINE_MS, on_resolver_thread,
 			    lookup_new(s, i));
@@ -404,6 +413,10 @@ void destination_resolve(struct router *r, const struct protocol *protocol,
 	s->item.run = run_finish;
 	s->r = r;
 	s->d = destination_new();
+	/* An answer for each name of a list, or those about MX and MTA-STS. */
+	s->d->parts_most = protocol->mx_count + 2;
+	s->d->parts =
+	    ARENA_ARRAY(s->d->arena, struct arena *, s->d->parts_most);
 	s->done = done;
 	s->ctx = ctx;
 	if (protocol->mx_count > 0) {

@@ -53,8 +53,8 @@ enum dnssec {
 struct destination {
 	int refs;
 	struct arena *arena;
-	struct arena *parts[32]; /* answers whose addresses are pointed to */
-	size_t part_count;
+	struct arena **parts; /* answers whose addresses are pointed to */
+	size_t part_count, parts_most;
 	const char *site_name;
 	struct destination_host *hosts; /* mx_list: as listed; MX: preference */
 	size_t count;
@@ -64,8 +64,9 @@ struct destination {
 	bool is_null;   /* RFC 7505 */
 	enum dnssec dnssec;
 	enum sts_mode sts; /* the domain's MTA-STS policy */
-	/* What sets it apart from other domains with the same site: a secure
-	 * and an insecure way to the same hosts have no queue in common. */
+	/* What sets it apart from others with the same site: a secure and an
+	 * insecure way to the same hosts have no queue in common, nor have
+	 * lists that call the same address by other names. */
 	const char *terms;
 	const struct lua_target *lua; /* instead of hosts; NULL: SMTP */
 	const char *why;    /* not NULL: no host can be had, for now */

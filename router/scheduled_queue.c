@@ -124,6 +124,8 @@ static bool same_route(
 	    a->protocol.min_batch_size != b->protocol.min_batch_size ||
 	    a->protocol.max_batch_latency.ms !=
 		b->protocol.max_batch_latency.ms ||
+	    a->protocol.treat_mx_list_as_secure !=
+		b->protocol.treat_mx_list_as_secure ||
 	    a->protocol.mx_count != b->protocol.mx_count)
 		return false;
 	for (size_t i = 0; i < a->protocol.mx_count; i++)

@@ -237,3 +237,56 @@ t.test('a certificate or cipher that is none defers, and says which key is wrong
   end
   t.eq(#sink.sessions, 0)
 end)
+
+t.test('a host is verified by the name that its list gives it, also when a list with another name has a connection there', function()
+  local ca = t.certificate 'DNS:ca.test'
+  local c = t.certificate('DNS:one.test', ca)
+  local sink = t.smtp_sink { cert = c.cert, key = c.key }
+  local router = t.router {
+    ca_file = ca.cert,
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function(domain)
+  return kumo.make_queue_config { protocol = { smtp = { mx_list = { { name = domain, addr = '%s' } } } } }
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, enable_tls = 'Required', idle_timeout = '1h' }
+end)]]):format(t.local_logs(), sink.address),
+  }
+  router:enqueue { to = 'u@one.test' }
+  local one = t.log(router, 'Delivery', { recipient = 'u@one.test' })
+  t.eq(one.peer_address.name, 'one.test')
+  router:enqueue { to = 'u@two.test' }
+  local two = t.log(router, 'TransientFailure', { recipient = 'u@two.test', code = 400 })
+  t.has(two.response.content, 'two.test')
+  t.eq(two.site, one.site)
+  router:enqueue { to = 'v@one.test' }
+  t.log(router, 'Delivery', { recipient = 'v@one.test' })
+  t.eq(#sink:messages(), 2)
+end)
+
+t.test('a list may have many names, and the last is reached like the first', function()
+  local sink = t.smtp_sink {}
+  local zone, list = { ['last.test'] = { A = { '127.0.0.1' } } }, {}
+  for i = 1, 60 do
+    local name = ('h%d.test'):format(i)
+    zone[name] = { A = { '127.0.3.' .. i } } -- where nobody listens
+    list[i] = ("'%s:%d'"):format(name, sink.port)
+  end
+  list[#list + 1] = ("'last.test:%d'"):format(sink.port)
+  local router = t.router {
+    dns = t.dns(zone),
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function()
+  return kumo.make_queue_config { protocol = { smtp = { mx_list = { %s } } } }
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {} }
+end)]]):format(t.local_logs(), table.concat(list, ', ')),
+  }
+  router:enqueue { to = 'u@d.test' }
+  t.eq(t.log(router, 'Delivery').peer_address.name, 'last.test')
+end)
