@@ -22,6 +22,7 @@ const struct fault_row fault_rows[] = {
     {"queue.chunk-written", "one of several chunks of content is written"},
     {"maildir.after-link", "the message is in new/, no outcome yet"},
     {"router.after-final-dot", "the final dot is sent, no reply yet"},
+    {"report.looking", "one recipient that a report names is looked for"},
     {"order.step-done", "a step of an operator's order is committed"},
     {"log.before-write", "a log record is about to be written"},
     {"log.after-write", "a log record has been written"},

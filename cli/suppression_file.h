@@ -13,8 +13,8 @@
  *	created, until	2026-11-21T03:24:00Z, or unix seconds; empty: now,
  *		 never
  *
- * with terminal_add_exact() for what a terminal would obey, and for line
- *breaks. That is also what is written.  Errors name the line.
+ * That is also what is written, with terminal_add_exact() where a terminal
+ * would obey, and for line breaks.  Errors name the line.
  */
 #ifndef CLI_SUPPRESSION_FILE_H
 #define CLI_SUPPRESSION_FILE_H

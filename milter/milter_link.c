@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/fault.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "mail/queue_name.h"
@@ -124,6 +125,8 @@ static bool link_one(struct evidence *e, const char *address,
 	};
 	const struct queue_past *past = NULL;
 
+	if (FAULT_POINT("report.looking"))
+		return err_set(err, ERR_TEMP, "report.looking");
 	if (!link_signed(e, address, link, err))
 		return false;
 	for (size_t i = 0; i < COUNT(ways) && !link->linked; i++) {
@@ -152,6 +155,8 @@ static bool begin(struct session *s, const struct report *report,
 	if (!queue_reader_take(s->service->queue,
 		deadline < latest ? deadline : latest, &e->conn, err))
 		return false;
+	/* Whoever had the connection before set his own. */
+	queue_set_patience(e->conn, LINKING_MS);
 	e->until = clock_now_ms() + LINKING_MS;
 	return true;
 }

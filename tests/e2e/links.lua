@@ -294,6 +294,48 @@ t.test('reports that stay with the MTA are linked and remembered once, and logge
   t.eq(#r.milter:records 'OOB', 10 + 2 + 1)
 end)
 
+-- The look-up stands still before the third of five, for longer than it may take.
+for _, case in ipairs {
+  { 'a bounce', function(who, ref) return dsn_of(who, ref) end },
+  { 'a complaint', function(who, ref)
+    return arf(ref, 'Original-Rcpt-To: ' .. table.concat(who, '\nOriginal-Rcpt-To: ') .. '\n')
+  end },
+} do
+  local data = case[2]
+  t.test('a look-up that takes too long ends: what it did not come to is not linked, of ' .. case[1], function()
+    local r = rig { batches = 'BatchByDomain' }
+    local who = { 'a@far.test', 'b@far.test', 'c@far.test', 'd@far.test', 'e@far.test' }
+    local ref = field(deliver(r, who), 'Message-ID')
+    r.milter:stop()
+    r.milter = t.milter { policy_file = t.dir() .. '/policy.lua', env = { PENSTOCK_FAULT = 'report.looking:3:stop' } }
+    local mta = r.milter:connect { helo = 'far.test' }
+    t.sched.spawn(function()
+      t.wait_for('the look-up to stand still', function()
+        return (t.read('/proc/' .. r.milter.pid .. '/stat') or ''):match '%) T '
+      end)
+      t.advance '3 s'
+      r.milter:signal(18)
+    end)
+    t.eq(bring(mta, data({ table.unpack(who) }, ref)), 'discard')
+    mta:close()
+    r.milter:line 'it names 5 recipients, 3 of them were looked for in 2000 ms; the others are not linked'
+    t.rows(r.milter:sql 'SELECT recipient FROM v_report WHERE linked ORDER BY 1', { { who[1] }, { who[2] }, { who[3] } })
+    -- The next has its time again.
+    t.eq(report(r, data({ who[5] }, ref)).linked, true)
+  end)
+end
+
+t.test('a look-up that fails is 4yz, and the report comes again', function()
+  local r = rig()
+  local ref = field(deliver(r, 'bob@far.test'), 'Message-ID')
+  r.milter:stop()
+  r.milter = t.milter { policy_file = t.dir() .. '/policy.lua', env = { PENSTOCK_FAULT = 'report.looking:1:error' } }
+  local mta = r.milter:connect { helo = 'far.test' }
+  t.match(bring(mta, dsn('bob@far.test', ref)), '^4%d%d ')
+  mta:close()
+  t.eq(report(r, dsn('bob@far.test', ref)).linked, true)
+end)
+
 t.test('a complaint is linked, also when it names nobody', function()
   local r = rig()
   local header = deliver(r, 'bob@far.test')
