@@ -153,7 +153,7 @@ t.test('the documented query works for a member of the group: daemons running, s
   local milter, router = t.milter { policy = text }, nil
   milter:stop()
   if not is_root then
-    return
+    t.skip 'only root can ask as somebody else'
   end
   share_queue()
   local function ask(when)

@@ -249,7 +249,7 @@ t.test('with --user the socket is the user\'s own, so that the milter can still 
   local is_root = whoami:read 'a' == '0\n'
   whoami:close()
   if not is_root then
-    return -- nothing is given up, and the socket is ours
+    t.skip 'only root can become somebody else'
   end
   os.execute(('chmod 0777 %s && touch %s/x && chown -R nobody %s'):format(dir, dir, dir))
   local milter = t.milter {

@@ -4,8 +4,9 @@
  *	harness FILE.lua ...
  *	harness --script FILE.lua ARGUMENT ...
  *
- * Prints TAP.  Exit 0 when every test of every file passed.  --script runs one
- * file with the harness's modules at hand (the measurements do that).
+ * Prints TAP.  Exit 0 when every test of every file passed, 77 when none of them
+ * could run here.  --script runs one file with the harness's modules at hand (the
+ * measurements do that).
  */
 #include <errno.h>
 #include <signal.h>
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
 {
 	lua_State *L = luaL_newstate();
 	const char *top = env_or("top_srcdir", ".");
-	int i, failed;
+	int i, status;
 
 	if (argc < 2 || !L) {
 		fprintf(stderr, "usage: harness FILE.lua ...\n");
@@ -93,7 +94,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "harness: %s\n", lua_tostring(L, -1));
 		return 70;
 	}
-	failed = (int)lua_tointeger(L, -1);
+	status = (int)lua_tointeger(L, -1);
 	lua_close(L);
-	return failed ? 1 : 0;
+	return status;
 }

@@ -9,7 +9,8 @@
 --
 -- Each test has a scratch directory, a queue, logs and processes of its own;
 -- all end with it.  Output is TAP.  KEEP=1 leaves the directories of tests that
--- failed; ONLY=pattern runs the tests whose name matches.
+-- failed; ONLY=pattern runs the tests whose name matches.  A test that cannot run
+-- here says so (t.skip); a program of which no test could exits 77.
 local sys = require 'sys'
 local sched = require 'sched'
 local daemons = require 'daemons'
@@ -56,6 +57,12 @@ end
 
 function t.fail(text, level)
   error(text, (level or 1) + 1)
+end
+
+-- Ends the test, which counts as neither passed nor failed; why: one line.
+local skipping = {}
+function t.skip(why)
+  error(setmetatable({ why = why }, skipping), 0)
 end
 
 function t.ok(v, what)
@@ -280,9 +287,14 @@ local function run_one(number, test)
   ctx = daemons.context()
   sched.reset()
   local started = sys.now_ms()
+  local skipped
   local ok, why = xpcall(test.fn, function(e)
+    if getmetatable(e) == skipping then
+      skipped = e.why
+    end
     return debug.traceback(tostring(e), 2)
   end)
+  ok = ok or skipped ~= nil
   if not ok then
     for _, p in ipairs(ctx.processes) do
       local out = p:output()
@@ -293,19 +305,20 @@ local function run_one(number, test)
   end
   local clean, dirty = pcall(daemons.cleanup, ctx, not ok and os.getenv 'KEEP')
   if ok and not clean then
-    ok, why = false, 'cleanup: ' .. tostring(dirty)
+    ok, why, skipped = false, 'cleanup: ' .. tostring(dirty), nil
   end
-  print(('%s %d - %s # %d ms'):format(ok and 'ok' or 'not ok', number, test.name, sys.now_ms() - started))
+  print(('%s %d - %s # %s'):format(ok and 'ok' or 'not ok', number, test.name,
+    skipped and 'SKIP ' .. skipped or sys.now_ms() - started .. ' ms'))
   if not ok then
     print('# ' .. why:gsub('\n', '\n# '))
   end
   io.stdout:flush()
-  return ok
+  return ok, skipped
 end
 
--- Runs the tests of all files; the number that failed.
+-- Runs the tests of all files: the exit status of the program.
 function t.run_files(files)
-  local failed, number = 0, 0
+  local failed, skipped, number = 0, 0, 0
   for _, file in ipairs(files) do
     tests = {}
     local chunk, why = loadfile(file)
@@ -315,16 +328,19 @@ function t.run_files(files)
     end
     chunk()
     for _, test in ipairs(tests) do
-      if not os.getenv 'ONLY' or test.name:find(os.getenv 'ONLY') then
+      if (os.getenv 'ONLY' or '') == '' or test.name:find(os.getenv 'ONLY') then
         number = number + 1
-        if not run_one(number, test) then
-          failed = failed + 1
-        end
+        local ok, why_not = run_one(number, test)
+        failed = failed + (ok and 0 or 1)
+        skipped = skipped + (why_not and 1 or 0)
       end
     end
   end
   print('1..' .. number)
-  return failed
+  if failed > 0 then
+    return 1
+  end
+  return number > 0 and skipped == number and 77 or 0
 end
 
 return t
