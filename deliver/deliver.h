@@ -30,6 +30,9 @@ struct tls_client;  /* net/tls.h */
 struct tls_profile; /* net/tls.h */
 struct tlsa_set;    /* net/tlsa.h */
 
+/* A plan has no more candidates: nobody waits for the hundred-and-first. */
+#define DELIVERY_CANDIDATES_MOST 100
+
 struct candidate {
 	const char *name; /* MX host or mx_list label: records, verification */
 	struct ip_addr ip;
@@ -109,6 +112,9 @@ struct delivery_job {
 	/* Where the texts of replies are allocated.  NULL: the session's own,
 	 * they live until done() returns. */
 	struct arena *arena;
+	/* Bytes of what peers said about this message that `arena` holds, which
+	 * the session counts and bounds.  NULL: those of this job alone. */
+	size_t *said;
 	void *owner_data;
 };
 

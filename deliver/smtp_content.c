@@ -3,16 +3,15 @@
  */
 #include "deliver/smtp_content.h"
 
-#define CHUNK 65536 /* what a body_source gives at a time, at most */
+#include "deliver/smtp_bounds.h"
 
 void smtp_content_start(struct smtp_content *c, const struct delivery_job *job)
 {
 	c->job = job;
 	c->chunk = c->got = 0;
 	c->asking = c->in_get = c->bad = false;
+	c->prefix_at = 0;
 	dot_stuffing_init(&c->stuffing);
-	dot_stuffing_add(
-	    &c->stuffing, smtp_wire_out(c->wire), job->prefix, job->prefix_len);
 }
 
 static void got(void *ctx, const char *data, size_t len)
@@ -22,7 +21,7 @@ static void got(void *ctx, const char *data, size_t len)
 	if (!c->job || !c->asking)
 		return;
 	c->asking = false;
-	if (!data || !len || len > CHUNK ||
+	if (!data || !len || len > SMTP_CHUNK ||
 	    (int64_t)len > c->job->facts.size - c->got) {
 		c->bad = true;
 	} else {
@@ -35,16 +34,34 @@ static void got(void *ctx, const char *data, size_t len)
 		c->resume(c->ctx);
 }
 
+static bool has_room(struct smtp_content *c)
+{
+	if (smtp_wire_backlog(c->wire) <= SMTP_CHUNK)
+		return true;
+	smtp_wire_flush(c->wire);
+	return smtp_wire_backlog(c->wire) <= SMTP_CHUNK;
+}
+
+static void add_prefix(struct smtp_content *c)
+{
+	size_t left = c->job->prefix_len - c->prefix_at;
+	size_t len = left < SMTP_CHUNK ? left : SMTP_CHUNK;
+
+	dot_stuffing_add(&c->stuffing, smtp_wire_out(c->wire),
+	    c->job->prefix + c->prefix_at, len);
+	c->prefix_at += len;
+}
+
 enum smtp_content_state smtp_content_pump(struct smtp_content *c)
 {
-	while (!c->bad && c->got < c->job->facts.size) {
-		if (c->asking)
+	while (c->prefix_at < c->job->prefix_len) {
+		if (!has_room(c))
 			return CONTENT_WAIT;
-		if (smtp_wire_backlog(c->wire) > CHUNK) {
-			smtp_wire_flush(c->wire);
-			if (smtp_wire_backlog(c->wire) > CHUNK)
-				return CONTENT_WAIT;
-		}
+		add_prefix(c);
+	}
+	while (!c->bad && c->got < c->job->facts.size) {
+		if (c->asking || !has_room(c))
+			return CONTENT_WAIT;
 		c->asking = c->in_get = true;
 		c->job->body->ops->get(c->job->body, c->chunk, got, c);
 		c->in_get = false;

@@ -1,7 +1,8 @@
 /*
  * smtp_content.h - a message's bytes onto a wire, a chunk at a time
  *
- * Prefix and body, dot-stuffed, with at most two chunks in memory.  The final
+ * Prefix and body, dot-stuffed, with at most two chunks in memory, however
+ * slowly the peer reads.  The final
  * dot is added only when exactly as many bytes came as the job promises.
  */
 #ifndef DELIVER_SMTP_CONTENT_H
@@ -23,6 +24,7 @@ struct smtp_content {
 	void *ctx;
 	const struct delivery_job *job; /* NULL: nothing under way */
 	struct dot_stuffing stuffing;
+	size_t prefix_at;   /* of the prefix, what was written */
 	int64_t chunk, got; /* the next chunk; bytes so far */
 	bool asking, in_get, bad;
 };

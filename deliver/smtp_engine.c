@@ -28,6 +28,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/str.h"
 #include "base/xalloc.h"
 #include "deliver/smtp_engine_private.h"
 
@@ -117,6 +118,43 @@ void smtp_engine_say(struct smtp_engine *e, const char *line)
 {
 	buf_addstr(e->out, line);
 	e->due++;
+}
+
+/* ---- what is kept ---- */
+
+/* No text takes more than this part of the room that is left: the first are
+ * kept whole, and an endless number of them finds some. */
+#define PART_OF_ROOM 16
+
+static const char *keep_text(struct smtp_engine *e, const char *text)
+{
+	size_t len = strlen(text), room = SMTP_SAID_MOST - *e->said, most, step;
+	size_t kept = 0;
+
+	most = room / PART_OF_ROOM;
+	if (len <= most) {
+		*e->said += len;
+		return arena_strndup(e->arena, text, len);
+	}
+	while (kept < len && (step = str_utf8_step(text + kept, len - kept)) &&
+	       kept + step <= most)
+		kept += step;
+	*e->said += kept;
+	return kept ? arena_printf(e->arena, "%.*s...", (int)kept, text)
+		    : "...";
+}
+
+struct smtp_reply smtp_engine_keep(
+    struct smtp_engine *e, const struct smtp_reply *reply)
+{
+	const char *text = e->kept.text;
+
+	/* Servers say the same to many. */
+	if (!text || !str_eq(text, reply->text))
+		text = keep_text(e, reply->text);
+	e->kept = *reply;
+	e->kept.text = text;
+	return e->kept;
 }
 
 /* ---- ends ---- */
@@ -339,8 +377,15 @@ void smtp_engine_free(struct smtp_engine *e)
 		return;
 	smtp_reply_parser_free(e->parser);
 	arena_unref(e->greeting);
+	arena_unref(e->heard);
 	ARRAY_FREE(&e->todo);
 	free(e);
+}
+
+static void renew_heard(struct smtp_engine *e)
+{
+	arena_unref(e->heard);
+	e->heard = arena_new(0);
 }
 
 void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms)
@@ -350,6 +395,7 @@ void smtp_engine_start(struct smtp_engine *e, const struct smtp_terms *terms)
 	e->parser = smtp_reply_parser_new();
 	arena_unref(e->greeting);
 	e->greeting = arena_new(0);
+	renew_heard(e);
 	e->can = (struct smtp_extensions){0};
 	e->terms = *terms;
 	e->tls_up = terms->tls_up;
@@ -388,8 +434,10 @@ enum smtp_step smtp_engine_hear(
 	while (*used < len && step == STEP_WAIT) {
 		if (!expected)
 			e->out_of_turn = true;
+		if (arena_used(e->heard) > SMTP_HEARD_MOST)
+			renew_heard(e);
 		switch (smtp_reply_parse(e->parser, data + *used, len - *used,
-		    &n, texts(e), &reply, &err)) {
+		    &n, e->heard, &reply, &err)) {
 		case SMTP_PARSE_MORE:
 			*used = len;
 			return STEP_WAIT;

@@ -7,6 +7,7 @@
 #ifndef DELIVER_SMTP_ENGINE_PRIVATE_H
 #define DELIVER_SMTP_ENGINE_PRIVATE_H
 
+#include "deliver/smtp_bounds.h"
 #include "deliver/smtp_command.h"
 #include "deliver/smtp_engine.h"
 
@@ -39,6 +40,8 @@ struct smtp_engine {
 	struct buf *out;
 	struct smtp_reply_parser *parser;
 	struct arena *greeting; /* texts of this connection's greeting */
+	/* Texts of replies as they come; what is kept is copied. */
+	struct arena *heard;
 	enum smtp_stage stage;
 	int64_t deadline;
 	struct smtp_extensions can;
@@ -59,8 +62,11 @@ struct smtp_engine {
 	struct {
 		struct delivery_recipient **items;
 		size_t count, size;
-	} todo;                /* whom to say RCPT for */
-	size_t sent, answered; /* positions in the script */
+	} todo;                  /* whom to say RCPT for */
+	size_t *said, said_here; /* bytes of replies kept; see deliver.h */
+	struct smtp_reply kept;  /* the last of them */
+	size_t sent, answered;   /* positions in the script */
+	size_t flight;           /* bytes sent since all was answered */
 	bool pipelined;
 	bool mail_refused;
 	size_t accepted; /* recipients that the peer took at RCPT */
@@ -72,10 +78,16 @@ typedef enum smtp_step smtp_hear_fn(
 
 /* smtp_engine.c */
 void smtp_engine_enter(struct smtp_engine *e, enum smtp_stage next);
-/* Everybody who has no reply yet gets this one. */
+/* What a peer said, for a recipient: a copy that lives as long as the job, cut
+ * when the peer has said much already. */
+struct smtp_reply smtp_engine_keep(
+    struct smtp_engine *e, const struct smtp_reply *reply);
+/* Everybody who has no reply yet gets this one, which lives as long as the job.
+ */
 void smtp_engine_answer_all(
     struct smtp_engine *e, const struct smtp_reply *reply);
-/* The conversation is over, whatever it was about. */
+/* The conversation is over, whatever it was about; the reply may be one that
+ * was just heard. */
 enum smtp_step smtp_engine_end(
     struct smtp_engine *e, const struct smtp_reply *reply);
 /* It is over because of the connection: 400. */

@@ -5,10 +5,9 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "deliver/smtp_bounds.h"
 #include "net/mx.h"
 #include "net/tlsa.h"
-
-#define REASONS_MOST 3500
 
 void smtp_route_init(struct smtp_route *r, const struct delivery_plan *plan)
 {
@@ -32,7 +31,7 @@ void smtp_route_failed(struct smtp_route *r, const char *why)
 
 	r->failed++;
 	diag_debug("%s: host=%s failed: %s", r->plan->session_id, c->name, why);
-	if (r->reasons.len > REASONS_MOST)
+	if (r->reasons.len > SMTP_REASONS_MOST)
 		return;
 	if (r->reasons.len)
 		buf_addstr(&r->reasons, "; ");

@@ -54,8 +54,17 @@ static void speak(struct smtp_engine *e)
 {
 	size_t most = e->pipelined ? data_position(e) : e->answered;
 
-	while (e->sent <= most)
+	/* A peer that does not read what it is sent must not make us hold all
+	 * of it: the rest of a long flight leaves when this part is answered.
+	 */
+	if (e->sent == e->answered)
+		e->flight = 0;
+	while (e->sent <= most && e->flight < SMTP_FLIGHT_MOST) {
+		size_t before = e->out->len;
+
 		say_position(e, e->sent++);
+		e->flight += e->out->len - before;
+	}
 	smtp_engine_enter(e, stage_of(e, e->answered));
 }
 
@@ -78,6 +87,9 @@ enum smtp_step smtp_engine_begin(
 	e->accepted = 0;
 	e->lmtp_at = 0;
 	e->mail_refused = false;
+	e->said_here = 0;
+	e->said = job->said ? job->said : &e->said_here;
+	e->kept = (struct smtp_reply){0};
 	for (size_t i = 0; i < job->count; i++)
 		job->recipients[i].retry_at_once = false;
 	smtp_command_plan(
@@ -139,7 +151,7 @@ enum smtp_step smtp_hear_mail(
 	struct smtp_reply named;
 
 	if (!smtp_reply_ok(reply)) {
-		named = *reply;
+		named = smtp_engine_keep(e, reply);
 		named.command =
 		    command_text(e, "MAIL FROM", &e->job->sender.address);
 		if (reply->code == 421)
@@ -177,7 +189,7 @@ enum smtp_step smtp_hear_rcpt(
 	} else if (too_many(e, reply)) {
 		r->retry_at_once = true;
 	} else {
-		named = *reply;
+		named = smtp_engine_keep(e, reply);
 		named.command = command_text(e, "RCPT TO", &r->who.address);
 		if (reply->code == 421)
 			return smtp_engine_end(e, &named);
@@ -189,11 +201,8 @@ enum smtp_step smtp_hear_rcpt(
 enum smtp_step smtp_hear_data(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
-	struct smtp_reply named = *reply;
+	struct smtp_reply named;
 
-	named.command = "DATA";
-	if (reply->code == 421)
-		return smtp_engine_end(e, &named);
 	if (reply->code / 100 == 3) {
 		if (e->accepted && !e->mail_refused) {
 			smtp_engine_enter(e, STAGE_CONTENT);
@@ -208,6 +217,10 @@ enum smtp_step smtp_hear_data(
 	if (smtp_reply_ok(reply))
 		return smtp_engine_broken(
 		    e, "DATA was answered as if it were the end");
+	named = smtp_engine_keep(e, reply);
+	named.command = "DATA";
+	if (reply->code == 421)
+		return smtp_engine_end(e, &named);
 	smtp_engine_answer_all(e, &named);
 	return done(e, false);
 }
@@ -226,11 +239,12 @@ enum smtp_step smtp_engine_content_sent(struct smtp_engine *e)
 enum smtp_step smtp_hear_content(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
-	struct smtp_reply named = *reply;
+	struct smtp_reply named;
 
 	if (reply->code < 400)
 		return smtp_engine_broken(
 		    e, "a reply to content that was not complete");
+	named = smtp_engine_keep(e, reply);
 	named.command = ".";
 	return smtp_engine_end(e, &named);
 }
@@ -257,7 +271,7 @@ static enum smtp_step hear_dot_lmtp(
 enum smtp_step smtp_hear_dot(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
-	struct smtp_reply named = *reply;
+	struct smtp_reply named = smtp_engine_keep(e, reply);
 
 	named.command = ".";
 	if (reply->code == 421)
@@ -271,5 +285,10 @@ enum smtp_step smtp_hear_dot(
 enum smtp_step smtp_hear_lone_dot(
     struct smtp_engine *e, const struct smtp_reply *reply)
 {
-	return reply->code == 421 ? smtp_engine_end(e, reply) : done(e, false);
+	struct smtp_reply kept;
+
+	if (reply->code != 421)
+		return done(e, false);
+	kept = smtp_engine_keep(e, reply);
+	return smtp_engine_end(e, &kept);
 }

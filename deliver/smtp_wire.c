@@ -20,10 +20,10 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "deliver/deliver.h"
+#include "deliver/smtp_bounds.h"
 #include "deliver/smtp_proxy.h"
 
 #define READ_SIZE 16384
-#define COMPACT_AT 65536
 /* A buffer that grew beyond this is given back when it is empty. */
 #define KEEP_SIZE 32768
 
@@ -34,6 +34,7 @@ struct smtp_wire {
 	int fd; /* -1: closed, or the bufferevent's */
 	struct event *readable, *writable;
 	bool connecting, blocked, write_failed;
+	bool overfull; /* the backlog was beyond SMTP_BACKLOG_MOST */
 	const struct proxy *proxy; /* NULL: none, or it has let us through */
 	const struct candidate *to;
 	struct proxy_talk *talk; /* NULL: with none so far */
@@ -84,6 +85,7 @@ void smtp_wire_close(struct smtp_wire *w)
 	close_fd(&w->fd);
 	close_fd(&w->spare_fd);
 	w->connecting = w->blocked = w->write_failed = w->handshaking = false;
+	w->overfull = false;
 	w->proxy = NULL;
 	buf_release(&w->out);
 	w->out_at = 0;
@@ -100,6 +102,8 @@ void smtp_wire_free(struct smtp_wire *w)
 
 static void lost(struct smtp_wire *w, const char *why)
 {
+	if (w->overfull)
+		why = "more was to be sent than a connection may hold";
 	smtp_wire_close(w);
 	w->ops->lost(w->ctx, why);
 }
@@ -145,7 +149,7 @@ static void flush_socket(struct smtp_wire *w)
 			w->write_failed = true;
 			break;
 		}
-		if (w->out_at >= COMPACT_AT) {
+		if (w->out_at >= SMTP_COMPACT_AT) {
 			buf_consume(&w->out, w->out_at);
 			w->out_at = 0;
 		}
@@ -157,14 +161,31 @@ static void flush_socket(struct smtp_wire *w)
 	out_is_empty(w);
 }
 
+/* Callers keep the backlog small; one that did not loses its connection, which
+ * reading reports. */
+static void give_up_overfull(struct smtp_wire *w)
+{
+	int fd = w->bev ? bufferevent_getfd(w->bev) : w->fd;
+
+	diag_error("a connection has %zu bytes to send, at most %zu are meant "
+		   "to be: closed",
+	    smtp_wire_backlog(w), SMTP_BACKLOG_MOST);
+	w->overfull = w->write_failed = true;
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
 void smtp_wire_flush(struct smtp_wire *w)
 {
-	if (w->bev) {
+	if (!w->write_failed && smtp_wire_backlog(w) > SMTP_BACKLOG_MOST)
+		give_up_overfull(w);
+	if (w->write_failed) {
+		out_is_empty(w);
+	} else if (w->bev) {
 		if (w->out.len)
 			(void)bufferevent_write(
 			    w->bev, w->out.data, w->out.len);
 		out_is_empty(w);
-	} else if (w->fd < 0 || w->write_failed) {
+	} else if (w->fd < 0) {
 		out_is_empty(w);
 	} else if (!w->connecting && !w->blocked) {
 		flush_socket(w);
@@ -456,7 +477,7 @@ bool smtp_wire_start_tls(struct smtp_wire *w, struct tls_client *tls,
 	w->handshaking = true;
 	bufferevent_setcb(w->bev, on_tls_read, on_tls_write, on_tls_event, w);
 	/* Called when less than this is left, so that content keeps flowing. */
-	bufferevent_setwatermark(w->bev, EV_WRITE, COMPACT_AT / 2, 0);
+	bufferevent_setwatermark(w->bev, EV_WRITE, SMTP_COMPACT_AT / 2, 0);
 	(void)bufferevent_enable(w->bev, EV_READ | EV_WRITE);
 	return true;
 }

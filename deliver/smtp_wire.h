@@ -4,7 +4,8 @@
  * In clear text the socket is read and written directly, because a drain spends
  * most of its time here; with TLS a bufferevent of net/tls.h takes the socket
  * over.  What is to be sent is appended to smtp_wire_out() and goes with
- * smtp_wire_flush(); callers keep the backlog small.
+ * smtp_wire_flush(); callers keep the backlog below SMTP_BACKLOG_MOST,
+ * or the connection is lost.
  *
  * Callbacks come from the loop only.  smtp_wire_close() may be called in any of
  * them, smtp_wire_free() in none.

@@ -13,10 +13,6 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 
-#define LINE_MOST 4096
-#define LINES_MOST 128
-#define REPLY_MOST ((size_t)1024 * 1024)
-
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -148,7 +144,8 @@ struct smtp_reply smtp_reply_copy(
 }
 
 struct smtp_reply_parser {
-	struct buf line; /* at most LINE_MOST bytes of the current one */
+	struct buf
+	    line; /* at most SMTP_REPLY_LINE_MOST bytes of the current one */
 	struct buf text; /* of the reply so far */
 	size_t lines, bytes;
 	int code; /* of the lines before; 0: none yet */
@@ -227,7 +224,7 @@ static bool take_line(struct smtp_reply_parser *p, bool *last, struct err *err)
 		return malformed(p, err);
 	p->code = code;
 	*last = len == 3 || s[3] == ' ';
-	if (p->lines++ < LINES_MOST) {
+	if (p->lines++ < SMTP_REPLY_LINES_MOST) {
 		if (p->lines > 1 && p->text.len < SMTP_REPLY_TEXT_MAX)
 			buf_addch(&p->text, '\n');
 		if (len > 4)
@@ -248,10 +245,10 @@ enum smtp_parse smtp_reply_parse(struct smtp_reply_parser *p, const char *data,
 	while (at < end) {
 		const char *lf = memchr(at, '\n', (size_t)(end - at));
 		size_t piece = (size_t)((lf ? lf : end) - at);
-		size_t room = LINE_MOST - p->line.len;
+		size_t room = SMTP_REPLY_LINE_MOST - p->line.len;
 
 		p->bytes += piece + 1;
-		if (p->bytes > REPLY_MOST) {
+		if (p->bytes > SMTP_REPLY_MOST) {
 			(void)err_set(err, ERR_TEMP, "SMTP reply without end");
 			return SMTP_PARSE_BAD;
 		}

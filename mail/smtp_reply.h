@@ -16,6 +16,10 @@
 #include "base/err.h"
 
 #define SMTP_REPLY_TEXT_MAX 4096
+/* What the parser holds of a line, keeps of lines, and reads of a reply. */
+#define SMTP_REPLY_LINE_MOST 4096
+#define SMTP_REPLY_LINES_MOST 128
+#define SMTP_REPLY_MOST ((size_t)1024 * 1024)
 
 struct smtp_reply {
 	int code;            /* 0: none */
@@ -39,8 +43,9 @@ void smtp_reply_dsn(char out[16], const struct smtp_reply *r);
 struct smtp_reply smtp_reply_copy(
     struct arena *arena, const struct smtp_reply *r);
 
-/* Feeds on bytes, yields replies.  Bounded: 4096 bytes a line, 128 lines kept,
- * anything more of a reply is read and dropped up to 1 MiB, then an error. */
+/* Feeds on bytes, yields replies.  Bounded: SMTP_REPLY_LINE_MOST bytes a line,
+ * SMTP_REPLY_LINES_MOST lines kept, anything more of a reply is read and
+ * dropped up to SMTP_REPLY_MOST, then an error. */
 struct smtp_reply_parser;
 struct smtp_reply_parser *smtp_reply_parser_new(void);
 void smtp_reply_parser_free(struct smtp_reply_parser *p);

@@ -15,6 +15,7 @@
 #include "net/resolver_call.h"
 
 #define MOST_HOSTS 100
+#define MOST_ADDRESSES 64 /* of a host, of each family */
 #define IMPLICIT_PREFERENCE 1
 #define FAILED_TTL_MS 5000
 #define LITERAL_TTL_MS (3600 * INT64_C(1000))
@@ -165,18 +166,20 @@ static void finish_hosts(struct lookup *l)
 static void add_addresses(
     struct arena *arena, struct mx_host *host, const struct dns_answer *answer)
 {
-	size_t count = host->address_count + answer->count;
+	size_t new =
+	    answer->count < MOST_ADDRESSES ? answer->count : MOST_ADDRESSES;
+	size_t count = host->address_count + new;
 	struct ip_addr *all = ARENA_ARRAY(arena, struct ip_addr, count + 1);
 	size_t n = 0;
 
 	/* IPv4 first, whichever answer came first. */
-	if (answer->count && answer->rows[0].ip.family == AF_INET)
-		for (size_t i = 0; i < answer->count; i++)
+	if (new && answer->rows[0].ip.family == AF_INET)
+		for (size_t i = 0; i < new; i++)
 			all[n++] = answer->rows[i].ip;
 	for (size_t i = 0; i < host->address_count; i++)
 		all[n++] = host->addresses[i];
-	if (answer->count && answer->rows[0].ip.family != AF_INET)
-		for (size_t i = 0; i < answer->count; i++)
+	if (new && answer->rows[0].ip.family != AF_INET)
+		for (size_t i = 0; i < new; i++)
 			all[n++] = answer->rows[i].ip;
 	host->addresses = all;
 	host->address_count = n;

@@ -22,6 +22,9 @@ struct tls_client;
 struct tls_profile;
 struct tlsa_set; /* net/tlsa.h */
 
+/* A peer's certificates, as they are sent; more of them fail the handshake. */
+#define TLS_CHAIN_MOST ((size_t)32 * 1024)
+
 /* One per process: a context with the system's certificate authorities (or
  * `ca_file`), TLS 1.2 and later for verified, what OpenSSL allows for others.
  */

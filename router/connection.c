@@ -45,11 +45,15 @@ static struct delivery_job *make_job(
 		most = 1;
 	job->id = rm->m.id;
 	job->sender = rm->m.sender;
-	if (rm->again_count > 0) {
-		job->recipients = rm->again;
-		job->count = rm->again_count < most ? rm->again_count : most;
-		rm->again += job->count;
-		rm->again_count -= job->count;
+	if (rm->again) {
+		struct ready_run *run = rm->again;
+
+		job->recipients = run->recipients;
+		job->count = run->count < most ? run->count : most;
+		run->recipients += job->count;
+		run->count -= job->count;
+		if (run->count == 0)
+			rm->again = run->next;
 	} else {
 		job->recipients = rm->recipients + rm->next;
 		job->count =
@@ -61,6 +65,7 @@ static struct delivery_job *make_job(
 	job->facts = rm->m.facts;
 	job->body = body_new(c->rq->r, rm, rm->arena);
 	job->arena = rm->arena;
+	job->said = &rm->said;
 	job->owner_data = rm;
 	return job;
 }
@@ -69,22 +74,19 @@ static struct delivery_job *make_job(
 static void wait_again(
     struct ready_message *rm, struct delivery_job *job, size_t from)
 {
-	size_t count = job->count - from;
-	struct delivery_recipient *all;
+	struct ready_run *run;
 
-	if (count == 0)
+	if (from == job->count)
 		return;
-	all = ARENA_ARRAY(
-	    rm->arena, struct delivery_recipient, count + rm->again_count);
-	memcpy(all, job->recipients + from, count * sizeof *all);
-	if (rm->again_count > 0)
-		memcpy(all + count, rm->again, rm->again_count * sizeof *all);
-	for (size_t i = 0; i < count; i++) {
-		all[i].reply = (struct smtp_reply){0};
-		all[i].retry_at_once = false;
+	run = ARENA_NEW(rm->arena, struct ready_run);
+	run->recipients = job->recipients + from;
+	run->count = job->count - from;
+	for (size_t i = 0; i < run->count; i++) {
+		run->recipients[i].reply = (struct smtp_reply){0};
+		run->recipients[i].retry_at_once = false;
 	}
-	rm->again = all;
-	rm->again_count += count;
+	run->next = rm->again;
+	rm->again = run;
 }
 
 void connection_refuse(struct connection *c, struct ready_message *rm,

@@ -420,10 +420,10 @@ static size_t take_waiting(
 {
 	size_t count;
 
-	if (rm->again_count) {
-		count = rm->again_count;
-		*out = rm->again;
-		rm->again_count = 0;
+	if (rm->again) {
+		count = rm->again->count;
+		*out = rm->again->recipients;
+		rm->again = rm->again->next;
 	} else {
 		count = rm->count - rm->next;
 		*out = rm->recipients + rm->next;

@@ -278,28 +278,22 @@ static void choose_tls(
 		c->tls = TLS_OPPORTUNISTIC_INSECURE;
 }
 
-bool plan_candidates(const struct plan_question *q, struct arena *arena,
-    struct candidate **out, size_t *count, struct smtp_reply *refusal)
+/* False: none is left, `refusal` says why. */
+static bool leave_usable(const struct plan_question *q, struct entries *e,
+    struct arena *arena, struct smtp_reply *refusal)
 {
 	const struct destination *d = q->destination;
-	struct entries e = {0};
-	size_t room = 0, kept = 0;
+	size_t kept = 0;
 	char text[IP_TEXT];
 
-	if (plan_refused(d, arena, refusal))
-		return false;
-	for (size_t i = 0; i < d->count; i++)
-		room += d->hosts[i].path ? 1 : d->hosts[i].address_count;
-	e.items = ARENA_ARRAY(arena, struct entry, room + 1);
-	collect(q, &e);
-	if (e.count == 0) {
+	if (e->count == 0) {
 		*refusal = smtp_reply_make(arena, 451, "4.4.4",
 		    "no mail host of %s has a usable address", d->site_name);
 		note(q, "MxResolvedToZeroHosts");
 		return false;
 	}
-	for (size_t i = 0; i < e.count; i++) {
-		const struct candidate *c = &e.items[i].candidate;
+	for (size_t i = 0; i < e->count; i++) {
+		const struct candidate *c = &e->items[i].candidate;
 
 		if (c->path ||
 		    !cidr_list_contains(&q->path->prohibited_hosts, &c->ip))
@@ -309,37 +303,67 @@ bool plan_candidates(const struct plan_question *q, struct arena *arena,
 		    c->name, ip_print(text, &c->ip));
 		return false;
 	}
-	drop_ourselves(q, &e);
-	if (e.count == 0) {
+	drop_ourselves(q, e);
+	if (e->count == 0) {
 		*refusal = smtp_reply_make(arena, 554, "5.4.6",
 		    "mail for %s loops back to this host", d->site_name);
 		return false;
 	}
-	for (size_t i = 0; i < e.count; i++)
-		if (e.items[i].candidate.path ||
+	for (size_t i = 0; i < e->count; i++)
+		if (e->items[i].candidate.path ||
 		    !cidr_list_contains(
-			&q->path->skip_hosts, &e.items[i].candidate.ip))
-			e.items[kept++] = e.items[i];
-	e.count = kept;
-	if (e.count == 0) {
+			&q->path->skip_hosts, &e->items[i].candidate.ip))
+			e->items[kept++] = e->items[i];
+	e->count = kept;
+	if (e->count == 0) {
 		*refusal = smtp_reply_make(arena, 451, "4.4.4",
 		    "all mail hosts of %s are in skip_hosts", d->site_name);
 		note(q, "MxWasSkipped");
 		return false;
 	}
-	if (!drop_insecure(q, &e, arena, refusal))
-		return false;
-	shuffle(q, &e);
-	*out = ARENA_ARRAY(arena, struct candidate, e.count);
-	for (size_t i = 0; i < e.count; i++) {
-		struct candidate *c = &(*out)[i];
+	return drop_insecure(q, e, arena, refusal);
+}
 
-		*c = e.items[i].candidate;
-		choose_tls(q, &e.items[i], c);
-		c->implicit_tls = egress_path_implicit_tls(q->path, c->port);
+static void take_candidates(const struct plan_question *q,
+    const struct entries *e, struct candidate *out)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		out[i] = e->items[i].candidate;
+		choose_tls(q, &e->items[i], &out[i]);
+		out[i].implicit_tls =
+		    egress_path_implicit_tls(q->path, out[i].port);
 	}
-	*count = e.count;
-	return true;
+}
+
+bool plan_candidates(const struct plan_question *q, struct arena *arena,
+    struct candidate **out, size_t *count, struct smtp_reply *refusal)
+{
+	const struct destination *d = q->destination;
+	struct arena *scratch;
+	struct entries e = {0};
+	size_t room = 0;
+	bool usable;
+
+	if (plan_refused(d, arena, refusal))
+		return false;
+	for (size_t i = 0; i < d->count; i++)
+		room += d->hosts[i].path ? 1 : d->hosts[i].address_count;
+	/* A domain may name thousands of addresses; the connection keeps those
+	 * that it tries. */
+	scratch = arena_new(0);
+	e.items = ARENA_ARRAY(scratch, struct entry, room + 1);
+	collect(q, &e);
+	usable = leave_usable(q, &e, arena, refusal);
+	if (usable) {
+		shuffle(q, &e);
+		if (e.count > DELIVERY_CANDIDATES_MOST)
+			e.count = DELIVERY_CANDIDATES_MOST;
+		*out = ARENA_ARRAY(arena, struct candidate, e.count);
+		take_candidates(q, &e, *out);
+		*count = e.count;
+	}
+	arena_unref(scratch);
+	return usable;
 }
 
 size_t plan_connections(size_t queued, int64_t limit)

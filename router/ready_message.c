@@ -193,7 +193,11 @@ bool ready_message_suspected(const struct ready_message *rm)
 
 size_t ready_message_waiting(const struct ready_message *rm)
 {
-	return rm->count - rm->next + rm->again_count;
+	size_t waiting = rm->count - rm->next;
+
+	for (const struct ready_run *run = rm->again; run; run = run->next)
+		waiting += run->count;
+	return waiting;
 }
 
 int64_t ready_message_size(const struct ready_message *rm)

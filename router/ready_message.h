@@ -48,9 +48,15 @@ struct ready_message {
 	size_t next;      /* recipients before it went into a job */
 	size_t unsettled; /* recipients whose row we hold */
 	bool rate_paid;   /* counted by the rates of its path already */
-	/* Recipients that a peer wants in a transaction of their own (452). */
-	struct delivery_recipient *again;
-	size_t again_count;
+	/* Recipients that a peer wants in a transaction of their own (452).
+	 * Where they are, so that a peer that says it a thousand times does not
+	 * make us copy them as often. */
+	struct ready_run {
+		struct ready_run *next;
+		struct delivery_recipient *recipients;
+		size_t count;
+	} * again;
+	size_t said; /* bytes of what peers said, in `arena` */
 	int64_t inline_bytes;
 	/* When the last of its recipients is settled; NULL: nobody waits. */
 	void (*settled)(void *ctx);

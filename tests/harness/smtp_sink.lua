@@ -244,14 +244,14 @@ local function serve(self, session)
 end
 
 -- o also: ip (127.0.0.1), port, extensions = {...}, cert =, key =, lmtp = true,
--- implicit_tls = true, client_ca = file.
+-- implicit_tls = true, client_ca = file, window = bytes of its receive buffers.
 function sink.new(o)
   o = o or {}
   local self = setmetatable({
     o = o, used = {}, kept = {}, lines = {}, sessions = {}, open = 0, most_open = 0,
   }, sink)
   self.ip = o.ip or '127.0.0.1'
-  self.fd, self.port = sys.tcp_listen(self.ip, o.port or 0)
+  self.fd, self.port = sys.tcp_listen(self.ip, o.port or 0, nil, o.window)
   self.address = self.ip .. ':' .. self.port
   self.task = sched.spawn(function()
     while self.fd do

@@ -114,7 +114,8 @@ static int l_unix_connect(lua_State *L)
 	return 1;
 }
 
-/* tcp_listen(ip [, port [, backlog]]) -> fd, port */
+/* tcp_listen(ip [, port [, backlog [, window]]]) -> fd, port; window: bytes
+ * that the kernel takes for a connection before anybody reads them */
 static int l_tcp_listen(lua_State *L)
 {
 	struct sockaddr_storage ss;
@@ -125,6 +126,9 @@ static int l_tcp_listen(lua_State *L)
 	if (fd < 0)
 		return fail(L, "socket");
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	if (lua_isinteger(L, 4))
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF,
+		    &(int){(int)lua_tointeger(L, 4)}, sizeof(int));
 	if (bind(fd, (void *)&ss, len) < 0 ||
 	    listen(fd, (int)luaL_optinteger(L, 3, 128)) < 0) {
 		(void)close(fd);

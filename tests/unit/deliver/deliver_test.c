@@ -9,6 +9,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	suite_add_tcase(suite, bounds_tests());
 	suite_add_tcase(suite, engine_tests());
 	suite_add_tcase(suite, maildir_tests());
 	suite_add_tcase(suite, session_tests());

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+TCase *bounds_tests(void);
 TCase *engine_tests(void);
 TCase *maildir_tests(void);
 TCase *session_tests(void);

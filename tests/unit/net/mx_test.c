@@ -223,6 +223,30 @@ START_TEST(a_thousand_hosts_are_a_hundred)
 }
 END_TEST
 
+START_TEST(a_host_with_a_thousand_addresses_has_a_few)
+{
+	static struct dns_stub_row many[1001];
+	static char text[1000][20];
+	struct mx_result *result;
+
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(
+		    text[i], 20, "192.0.%d.%d", i / 250, 1 + i % 250);
+		many[i] = (struct dns_stub_row){"wide.test", DNS_A, text[i]};
+	}
+	many[1000] =
+	    (struct dns_stub_row){"wide.test", DNS_AAAA, "2001:db8::1"};
+	start(many, COUNT(many));
+	mx_lookup(
+	    resolver, "wide.test", clock_now_ms() + 30000, on_result, NULL);
+	result = take();
+	ck_assert_int_eq(result->status, MX_OK);
+	ck_assert_uint_eq(result->count, 1);
+	ck_assert_uint_eq(result->hosts[0].address_count, 64 + 1);
+	arena_unref(result->arena);
+}
+END_TEST
+
 /* Each of them in the middle of its questions. */
 START_TEST(stopping_ends_every_lookup)
 {
@@ -245,5 +269,6 @@ TCase *mx_tests(void)
 	    tc, hosts_are_what_the_domain_says, 0, COUNT(cases));
 	tcase_add_test(tc, stopping_ends_every_lookup);
 	tcase_add_test(tc, a_thousand_hosts_are_a_hundred);
+	tcase_add_test(tc, a_host_with_a_thousand_addresses_has_a_few);
 	return tc;
 }

@@ -313,6 +313,40 @@ START_TEST(port_465_begins_with_tls)
 }
 END_TEST
 
+START_TEST(a_plan_has_a_hundred_candidates_at_most)
+{
+	struct arena *arena = arena_new(0);
+	struct egress_path path = *egress_path_defaults();
+	struct destination d = {.count = 100, .site_name = "wide"};
+	struct plan_question q = {.destination = &d,
+	    .path = &path,
+	    .source = egress_source_unspecified(),
+	    .is_local = is_local,
+	    .pick = pick_last};
+	struct ip_addr *ips = ARENA_ARRAY(arena, struct ip_addr, 64);
+	struct candidate *candidates;
+	struct smtp_reply refusal;
+	size_t count, used;
+
+	for (int i = 0; i < 64; i++)
+		ck_assert(
+		    ip_parse(arena_printf(arena, "198.51.100.%d", i), &ips[i]));
+	d.hosts = ARENA_ARRAY(arena, struct destination_host, d.count);
+	for (size_t i = 0; i < d.count; i++)
+		d.hosts[i] = (struct destination_host){.name = "h",
+		    .preference = (int)i,
+		    .addresses = ips,
+		    .address_count = 64};
+	used = arena_used(arena);
+	ck_assert(plan_candidates(&q, arena, &candidates, &count, &refusal));
+	ck_assert_uint_eq(count, DELIVERY_CANDIDATES_MOST);
+	/* And keeps nothing of the others. */
+	ck_assert_uint_lt(
+	    arena_used(arena) - used, (count + 1) * sizeof *candidates);
+	arena_unref(arena);
+}
+END_TEST
+
 Suite *plan_suite(void)
 {
 	Suite *suite = suite_create("plan");
@@ -325,6 +359,7 @@ Suite *plan_suite(void)
 	tcase_add_loop_test(tc,
 	    connections_grow_with_the_queue_and_stay_within_limits, 0,
 	    COUNT(connections));
+	tcase_add_test(tc, a_plan_has_a_hundred_candidates_at_most);
 	tcase_add_test(tc, more_mail_never_means_fewer_connections);
 	tcase_add_loop_test(tc,
 	    the_path_names_us_before_the_source_and_the_host, 0, COUNT(names));
