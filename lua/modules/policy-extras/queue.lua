@@ -13,6 +13,7 @@
 --   [tenant.others.campaigns.welcome]
 --   [queue.default]
 --   [queue."example.com"]                # or "*.example.com"
+--   routing_domain = "relay.example.net" # where its mail goes instead
 --   [queue."example.com".others]         # ... of this tenant
 --   [queue."example.com".others.welcome] # ... and this campaign
 --
@@ -37,7 +38,7 @@ local Data = typing.record('QueueConfig', {
 })
 
 -- Not for kumo.make_queue_config.
-local OWN_FIELDS = { require_authz = true, overall_max_message_rate = true, campaigns = true }
+local OWN_FIELDS = { require_authz = true, overall_max_message_rate = true, campaigns = true, routing_domain = true }
 
 local function is_queue_field(key, value)
   local ok, err = pcall(kumo.make_queue_config, { [key] = value })
@@ -52,6 +53,11 @@ local function split(where, t)
     if key == 'overall_max_message_rate' then
       kumo.make_throttle('check', value)
       level.rate = value
+    elseif key == 'routing_domain' then
+      if type(value) ~= 'string' or value == '' then
+        error(string.format('%s: routing_domain: invalid value: %s, expected a domain', where, utils.dumps(value)), 0)
+      end
+      level.routing_domain = value
     elseif not OWN_FIELDS[key] then
       local is_field, err = is_queue_field(key, value)
       if err and type(err) ~= 'userdata' and (is_field or type(value) ~= 'table') then
@@ -162,7 +168,23 @@ local function header(msg, name, remove)
   return value ~= '' and value or nil
 end
 
--- Sets tenant, campaign and schedule from the message's headers.
+-- What the policy has set already stays.
+local function route(data, msg)
+  if msg:get_meta 'routing_domain' then
+    return
+  end
+  local recipient, routing_domain = msg:recipient_list()[1], nil
+  local domain = recipient and recipient.domain
+  for _, l in ipairs(levels(data, domain, msg:get_meta 'tenant', msg:get_meta 'campaign')) do
+    routing_domain = l.level.routing_domain or routing_domain
+  end
+  if routing_domain then
+    msg:set_meta('routing_domain', routing_domain)
+  end
+end
+
+-- Sets tenant, campaign and schedule from the message's headers, and the routing
+-- domain by what the files say of them.
 function Helper:apply(msg)
   local data = self:data()
   local tenant = header(msg, data.tenant_header, data.remove_tenant_header) or data.default_tenant
@@ -186,6 +208,7 @@ function Helper:apply(msg)
   if data.scheduling_header then
     msg:import_scheduling_header(data.scheduling_header, true)
   end
+  route(data, msg)
 end
 
 function Helper:queue_config(domain, tenant, campaign)

@@ -264,9 +264,41 @@ static const struct eval_case invoked[] = {
     {"a source by definition",
 	"return kumo.invoke_get_egress_source('s').ehlo_domain",
 	"\"s.example\""},
-    {"nobody answers",
-	"return kumo.invoke_get_egress_path_config('a', 'b', 'c') == nil",
-	"true"},
+    {"nobody answers: the defaults",
+	"local p = kumo.invoke_get_egress_path_config('a', 'b', 'c') "
+	"return {p.connection_limit, p.idle_timeout, p.enable_tls}",
+	"[32,\"5s\",\"Opportunistic\"]"},
+    {"a queue by its name",
+	"return kumo.invoke_get_queue_config("
+	"'c:mine@example.com!r.example').egress_pool",
+	"\"mine\""},
+    {"what is not set has its default",
+	"local q = kumo.invoke_get_queue_config 'mine@example.com' "
+	"return {q.retry_interval, #q.protocol.smtp.mx_list}",
+	"[\"20m\",0]"},
+    {"a plain table, to change and use",
+	"local q = kumo.invoke_get_queue_config 'mine@example.com' "
+	"q.max_age = '2 days' "
+	"return {type(q), kumo.make_queue_config(q).max_age, "
+	"kumo.make_queue_config(q).egress_pool}",
+	"[\"table\",\"2days\",\"mine\"]"},
+    {"queues that no event is asked about",
+	"return {kumo.invoke_get_queue_config 'null'.max_age, "
+	"kumo.invoke_get_queue_config "
+	"'deferred_smtp_inject.kumomta.internal'.retry_interval}",
+	"[\"7days\",\"1m\"]"},
+    {"the built-in pool and source",
+	"local p = kumo.invoke_get_egress_pool() "
+	"local s = kumo.invoke_get_egress_source(p.entries[1].name) "
+	"return {p.name, s.name, s.ttl}",
+	"[\"unspecified\",\"unspecified\",\"1m\"]"},
+    {"a source that nobody knows", "kumo.invoke_get_egress_source 'x'",
+	"invoke_get_egress_source: nobody handles get_egress_source, and "
+	"\"x\" is unknown"},
+    {"a password goes along",
+	"return kumo.invoke_get_egress_source 'p'"
+	".socks5_proxy_password.key_data",
+	"\"secret\""},
     {"what does not fit is an error", "kumo.invoke_get_egress_pool 'bad'",
 	"the handler must return"},
     {"a rejection passes", "kumo.invoke_get_egress_pool 'no'",
@@ -280,7 +312,8 @@ START_TEST(a_policy_asks_itself)
 
 	c.policy =
 	    "kumo.on('init', function() kumo.define_egress_source{name='s', "
-	    "ehlo_domain='s.example'} end) "
+	    "ehlo_domain='s.example'} kumo.define_egress_source{name='p', "
+	    "socks5_proxy_password={key_data='secret'}} end) "
 	    "kumo.on('get_queue_config', function(domain, tenant) "
 	    "if domain == 'example.com' then return kumo.make_queue_config{"
 	    "max_age='1 day', egress_pool=tenant} end end) "

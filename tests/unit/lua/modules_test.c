@@ -74,6 +74,10 @@ static const char queues[] =
     "max_age = \"5m\"\n"
     "[queue.\"*.example.com\"]\n"
     "max_age = \"2h\"\n"
+    "[queue.\"routed.example\"]\n"
+    "routing_domain = \"relay.test\"\n"
+    "[queue.\"routed.example\".mine]\n"
+    "routing_domain = \"mine.test\"\n"
     "]] }\n"
     "function message(headers, id)\n"
     "  local m = kumo.make_message('a@b.example', 'c@example.com', headers .. "
@@ -179,6 +183,15 @@ static const struct eval_case cases[] = {
 	"rejected: 500 5.7.1", queues},
     {"a tenant that is not there", "H:apply(message 'X-Tenant: x\\r\\n')",
 	"rejected: 500 5.7.1", queues},
+    {"where mail goes instead, unless the policy has said so",
+	"local function at(tenant, rd) local m = kumo.make_message("
+	"'a@b.example', 'c@routed.example', 'X-Tenant: ' .. tenant .. "
+	"'\\r\\n\\r\\n') m:set_meta('authz_id', 'scott') "
+	"m:set_meta('routing_domain', rd) H:apply(m) return m:queue_name() end "
+	"return {at 'others', at 'mine', at('mine', 'own.test')}",
+	"[\"others@routed.example!relay.test\","
+	"\"mine@routed.example!mine.test\",\"mine@routed.example!own.test\"]",
+	queues},
     {"the rate of a tenant",
 	"local function late() local m = message('X-Tenant: mine\\r\\n', "
 	"'scott') H:apply(m) H:throttle(m) return "
@@ -246,6 +259,9 @@ static const struct {
     {"a field of a queue",
 	"require('policy-extras.queue'):setup{{queue={d={max_age='x'}}}}",
 	"queue \"d\": make_queue_config: max_age"},
+    {"where mail goes",
+	"require('policy-extras.queue'):setup{{queue={d={routing_domain=5}}}}",
+	"queue \"d\": routing_domain: invalid value: 5"},
     {"a field of a tenant",
 	"require('policy-extras.queue'):setup{{tenant={d={bogus=1}}}}",
 	"tenant \"d\": make_queue_config: unknown key \"bogus\""},
