@@ -151,7 +151,8 @@ static void finish_list(struct destination *d)
 
 	for (size_t i = 0; i < d->count; i++)
 		addresses += d->hosts[i].path ? 1 : d->hosts[i].address_count;
-	if (addresses == 0)
+	d->has_none = addresses == 0;
+	if (d->has_none)
 		d->why = "no entry of mx_list has an address";
 }
 
@@ -170,6 +171,7 @@ static void take_mx(struct search *s, struct mx_result *result)
 	}
 	if (result->status != MX_OK) {
 		d->why = result->why;
+		d->has_none = result->status == MX_NO_HOSTS;
 		d->expires_at = clock_now_ms() + FAILURE_LIFE_MS;
 		return;
 	}

@@ -70,6 +70,7 @@ struct destination {
 	const char *terms;
 	const struct lua_target *lua; /* instead of hosts; NULL: SMTP */
 	const char *why;    /* not NULL: no host can be had, for now */
+	bool has_none;      /* because none has an address */
 	int64_t expires_at; /* clock_now_ms */
 };
 

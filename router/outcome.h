@@ -24,6 +24,9 @@ struct scheduled_queue;
 /* attempt.why: it did not get as far as a ready queue or its path. */
 #define WHY_NOT_READY "FailedToInsertIntoReadyQueue"
 
+/* The same: its hosts are known, and none has an address that may be used. */
+#define WHY_NO_HOSTS "MxResolvedToZeroHosts"
+
 enum outcome_kind { OUTCOME_DELIVERED, OUTCOME_TRANSIENT, OUTCOME_BOUNCED };
 
 /* 2xx delivered; 3xx, 4xx, 503 and what is no reply transient; other 5xx

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/cidr.h"
+#include "router/outcome.h"
 #include "router/router.h"
 
 struct entry {
@@ -289,7 +290,7 @@ static bool leave_usable(const struct plan_question *q, struct entries *e,
 	if (e->count == 0) {
 		*refusal = smtp_reply_make(arena, 451, "4.4.4",
 		    "no mail host of %s has a usable address", d->site_name);
-		note(q, "MxResolvedToZeroHosts");
+		note(q, WHY_NO_HOSTS);
 		return false;
 	}
 	for (size_t i = 0; i < e->count; i++) {

@@ -105,6 +105,7 @@ static void refuse(struct scheduled_queue *sq, const char *fmt, const char *why)
 {
 	arena_unref(sq->refusal_arena);
 	sq->refusal_arena = arena_new(0);
+	sq->refusal_why = WHY_NOT_READY;
 	sq->refusal = smtp_reply_make(
 	    sq->refusal_arena, 451, "4.4.4", "%s: %.500s", fmt, why);
 }
@@ -304,6 +305,8 @@ static void prepare_smtp(struct scheduled_queue *sq)
 		arena_unref(sq->refusal_arena);
 		sq->refusal_arena = arena;
 		sq->refusal = refusal;
+		sq->refusal_why =
+		    sq->destination->has_none ? WHY_NO_HOSTS : WHY_NOT_READY;
 		intake_runnable(sq->r->intake, sq);
 		return;
 	}
@@ -541,7 +544,7 @@ void scheduled_queue_enumerated(
 {
 	if (sq->refusal.code)
 		outcome_report_waiting(sq->r->outcomes, rm, &sq->refusal,
-		    &(struct attempt){.why = WHY_NOT_READY});
+		    &(struct attempt){.why = sq->refusal_why});
 	else if (sq->inject)
 		injections_put(sq->r->injections, rm);
 	else if (admissions_needed(sq->r))

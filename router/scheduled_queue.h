@@ -68,6 +68,7 @@ struct scheduled_queue {
 	int route_before; /* of those that were leased together; -1: none */
 	struct arena *refusal_arena;
 	struct smtp_reply refusal; /* code 0: none */
+	const char *refusal_why;   /* attempt.why of it */
 	bool drop;      /* the queue `null`: mail goes, without a record */
 	bool inject;    /* new mail that the policy has not seen whole yet */
 	bool due_again; /* seen due while it was leasing */

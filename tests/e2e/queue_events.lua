@@ -347,6 +347,65 @@ t.test('requeue_message learns why: mail hosts that are all skipped', function()
   noted(router, '^LoggedTransientFailure,MxWasSkipped|true|nil$')
 end)
 
+-- A host without an address of the family that the path wants, MX hosts without any, and a list of such.
+for what, o in pairs {
+  ['no address of the family'] = {
+    zone = { ['d.example'] = { MX = { { 10, 'a.mx.test' } } }, ['a.mx.test'] = { A = { '192.0.2.9' } } },
+    path = "ip_lookup_strategy = 'Ipv6Only'", want = 'MxResolvedToZeroHosts',
+    said = 'no mail host of a.mx.test has a usable address',
+  },
+  ['no address at all'] = {
+    zone = { ['d.example'] = { MX = { { 10, 'a.mx.test' }, { 20, 'b.mx.test' } } } },
+    path = '', want = 'MxResolvedToZeroHosts', said = 'no address for the hosts of d.example',
+  },
+  ['neither MX nor address'] = {
+    zone = { ['d.example'] = { TXT = { 'no mail here' } } },
+    path = '', want = 'MxResolvedToZeroHosts', said = 'no address for the host of d.example',
+  },
+  ['a list of names without address'] = {
+    zone = {}, path = '', queue = "protocol = { smtp = { mx_list = { 'a.mx.test', 'b.mx.test' } } },",
+    want = 'MxResolvedToZeroHosts', said = 'no entry of mx_list has an address',
+  },
+} do
+  t.test('requeue_message learns why: mail hosts that are none: ' .. what, function()
+    local router = t.router { dns = t.dns(o.zone), policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function() return kumo.make_queue_config { %s } end)
+kumo.on('get_egress_path_config', function() return kumo.make_egress_path { prohibited_hosts = {}, %s } end)
+%s]]):format(t.local_logs(), o.queue or '', o.path, noting()) }
+    router:enqueue { to = 'u@d.example' }
+    t.match(noted(router, '^LoggedTransientFailure,' .. o.want .. '|true|nil$'), '^451 4%.4%.4 ')
+    local r = t.log(router, 'TransientFailure', { recipient = 'u@d.example', code = 451 })
+    t.eq(r.response.enhanced_code, { class = 4, subject = 4, detail = 4 })
+    t.has(r.response.content, o.said)
+    t.eq(#router:records(), 1)
+    t.none(router, 'SELECT count(*) - 1 FROM recipient WHERE attempts = 1')
+  end)
+end
+
+t.test('requeue_message learns why: a rate of connections that stays closed', function()
+  local sink = t.smtp_sink()
+  local router = t.router { policy = t.smart_host(sink, {
+    path = "max_connection_rate = '1/h', max_deliveries_per_connection = 1", extra = noting(),
+  }) }
+  router:enqueue { to = 'bob@example.com', count = 3 }
+  t.match(noted(router, '^ConnectionRateThrottle|false|%d+$'),
+    '^451 4%.4%.4 the queue waits for max_connection_rate 1/h of ')
+  t.none(router, 'SELECT count(*) - 2 FROM recipient')
+  t.eq(#sink.sessions, 1)
+  local r = t.log(router, 'Delayed')
+  t.eq(r.response.code, 400)
+  t.has(r.response.content, 'max_connection_rate 1/h of ')
+  t.rows(router:sql 'SELECT max(attempts) FROM recipient', { { 0 } })
+  for left = 1, 0, -1 do
+    router:advance(3700)
+    t.none(router, ('SELECT count(*) - %d FROM recipient'):format(left))
+  end
+  t.eq(#sink.sessions, 3)
+  t.eq(#router:records 'TransientFailure', 0)
+end)
+
 t.test('requeue_message learns why: a source that is suspended', function()
   local sink = t.smtp_sink()
   local router = t.router { policy = t.smart_host(sink, {
