@@ -28,6 +28,7 @@
 
 struct tls_client {
 	SSL_CTX *verified, *any;
+	bool has_authorities;
 };
 
 static SSL_CTX *context_new(void)
@@ -48,10 +49,26 @@ static SSL_CTX *context_new(void)
 	return ctx;
 }
 
+/* Both contexts look into one store: hundreds of certificates take megabytes
+ * and a tenth of a second. */
+static bool load_authorities(
+    struct tls_client *client, const char *ca_file, struct err *err)
+{
+	client->has_authorities = true;
+	if (ca_file ? SSL_CTX_load_verify_file(client->verified, ca_file)
+		    : SSL_CTX_set_default_verify_paths(client->verified)) {
+		SSL_CTX_set1_cert_store(
+		    client->any, SSL_CTX_get_cert_store(client->verified));
+		return true;
+	}
+	tls_openssl_failed(
+	    err, ca_file ? ca_file : "the system's certificate authorities");
+	return false;
+}
+
 struct tls_client *tls_client_new(const char *ca_file, struct err *err)
 {
 	struct tls_client *client = xcalloc(1, sizeof *client);
-	int ok;
 
 	client->verified = context_new();
 	client->any = context_new();
@@ -62,15 +79,9 @@ struct tls_client *tls_client_new(const char *ca_file, struct err *err)
 	SSL_CTX_set_verify(client->any, SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_min_proto_version(client->any, 0);
 	SSL_CTX_set_security_level(client->any, 0);
-	if (ca_file)
-		ok = SSL_CTX_load_verify_file(client->verified, ca_file) &&
-		     SSL_CTX_load_verify_file(client->any, ca_file);
-	else
-		ok = SSL_CTX_set_default_verify_paths(client->verified) &&
-		     SSL_CTX_set_default_verify_paths(client->any);
-	if (!ok) {
-		tls_openssl_failed(err,
-		    ca_file ? ca_file : "the system's certificate authorities");
+	/* A file that was named may be wrong, which is said now.  The system's
+	 * wait for the first handshake. */
+	if (ca_file && !load_authorities(client, ca_file, err)) {
 		tls_client_free(client);
 		return NULL;
 	}
@@ -147,6 +158,10 @@ struct bufferevent *tls_client_start(struct tls_client *client,
 	SSL *ssl;
 
 	ERR_clear_error();
+	if (!client->has_authorities && !load_authorities(client, NULL, err)) {
+		client->has_authorities = false;
+		return NULL;
+	}
 	ssl = SSL_new(verify ? client->verified : client->any);
 	if (!ssl) {
 		tls_openssl_failed(err, "TLS");

@@ -25,9 +25,9 @@ struct tlsa_set; /* net/tlsa.h */
 /* A peer's certificates, as they are sent; more of them fail the handshake. */
 #define TLS_CHAIN_MOST ((size_t)32 * 1024)
 
-/* One per process: a context with the system's certificate authorities (or
- * `ca_file`), TLS 1.2 and later for verified, what OpenSSL allows for others.
- */
+/* One per process: a context with the system's certificate authorities, which
+ * are read when the first connection wants TLS (or `ca_file`, read at once);
+ * TLS 1.2 and later for verified, what OpenSSL allows for others. */
 struct tls_client *tls_client_new(const char *ca_file, struct err *err)
     MUST_USE;
 void tls_client_free(struct tls_client *client);
