@@ -21,6 +21,8 @@
 static const int cache_kib[] = {
     [QUEUE_MILTER] = 4096, [QUEUE_ROUTER] = 12288, [QUEUE_TOOL] = 4096};
 #define READER_CACHE_KIB 2048
+/* Fewer are done one by one: a list of many has its price, too. */
+#define IDS_FEW 6
 #define WAL_KEPT_BYTES (64 * 1024 * 1024)
 
 static int busy(void *ctx, int times)
@@ -232,6 +234,39 @@ bool queue_do(
 	sqlite3_stmt *stmt = queue_stmt(conn, which, err);
 
 	return stmt && queue_run(conn, stmt, err);
+}
+
+/* A list that is shorter than the statement repeats its last id. */
+static bool run_ids(struct queue_conn *conn, enum sql_statement which,
+    size_t most, const int64_t *ids, size_t count, struct err *err)
+{
+	sqlite3_stmt *stmt = queue_stmt(conn, which, err);
+
+	if (!stmt)
+		return false;
+	for (size_t i = 0; i < most; i++)
+		(void)sqlite3_bind_int64(
+		    stmt, (int)i + 1, ids[i < count ? i : count - 1]);
+	return queue_run(conn, stmt, err);
+}
+
+bool queue_run_ids(struct queue_conn *conn, enum sql_statement one,
+    enum sql_statement many, const int64_t *ids, size_t count, size_t *changed,
+    struct err *err)
+{
+	*changed = 0;
+	while (count > 0) {
+		bool few = count < IDS_FEW;
+		size_t most = few ? 1 : QUEUE_IDS_AT_ONCE;
+		size_t n = count < most ? count : most;
+
+		if (!run_ids(conn, few ? one : many, most, ids, n, err))
+			return false;
+		*changed += (size_t)sqlite3_changes(conn->db);
+		ids += n;
+		count -= n;
+	}
+	return true;
 }
 
 void queue_bind_text(sqlite3_stmt *stmt, int n, const char *text)

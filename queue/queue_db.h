@@ -120,6 +120,12 @@ bool queue_do(struct queue_conn *conn, enum sql_statement which,
 /* err from the connection's last error. */
 bool queue_fail(struct queue_conn *conn, const char *what, struct err *err);
 
+/* `many` is `one` for QUEUE_IDS_AT_ONCE ids; this runs both as it takes to have
+ * all of `ids` done.  *changed: rows, not counting those of triggers. */
+#define QUEUE_IDS_AT_ONCE 64
+bool queue_run_ids(struct queue_conn *conn, enum sql_statement one,
+    enum sql_statement many, const int64_t *ids, size_t count, size_t *changed,
+    struct err *err) MUST_USE;
 /* NULL binds NULL; the text must live until the statement was run. */
 void queue_bind_text(sqlite3_stmt *stmt, int n, const char *text);
 /* NULL stays NULL. */

@@ -190,17 +190,13 @@ static bool read_due(
 
 static bool take(struct taking *t, size_t from, struct err *err)
 {
-	for (size_t i = from; i < t->count; i++) {
-		sqlite3_stmt *stmt = queue_stmt(t->conn, SQL_LEASE_TAKE, err);
+	size_t count = t->count - from, changed;
+	int64_t *ids = ARENA_ARRAY(t->arena, int64_t, count + 1);
 
-		if (!stmt)
-			return false;
-		(void)sqlite3_bind_int64(
-		    stmt, 1, t->items[i].lease.recipient_id);
-		if (!queue_run(t->conn, stmt, err))
-			return false;
-	}
-	return true;
+	for (size_t i = 0; i < count; i++)
+		ids[i] = t->items[from + i].lease.recipient_id;
+	return queue_run_ids(t->conn, SQL_LEASE_TAKE, SQL_LEASE_TAKE_MANY, ids,
+	    count, &changed, err);
 }
 
 static bool raise_next_due(

@@ -39,6 +39,10 @@ struct settling {
 		struct said *items;
 		size_t count, size;
 	} said;
+	struct {
+		int64_t *items;
+		size_t count, size;
+	} going; /* rows to be deleted, together */
 	size_t gone;
 	const struct queue_move *move; /* the last one; its message is done */
 	int64_t move_queue;            /* 0: the message is gone */
@@ -137,21 +141,28 @@ static void bind_attempt(
 	queue_bind_text(stmt, 9, v->peer);
 }
 
-/* The row goes, or is counted as gone already. */
+/* Those that were not there any more are counted. */
+static bool delete_going(struct settling *s, struct err *err)
+{
+	size_t deleted;
+
+	if (!queue_run_ids(s->conn, SQL_SETTLE_GONE, SQL_SETTLE_GONE_MANY,
+		s->going.items, s->going.count, &deleted, err))
+		return false;
+	s->gone += s->going.count - deleted;
+	s->going.count = 0;
+	return true;
+}
+
+/* The row goes when more of them do. */
 static bool settle_gone(struct settling *s, const struct queue_verdict *v,
     const char *reply, struct err *err)
 {
-	sqlite3_stmt *stmt;
-
 	if (!write_event(s, v, reply, err))
 		return false;
-	stmt = queue_stmt(s->conn, SQL_SETTLE_GONE, err);
-	if (!stmt)
+	*ARRAY_ADD(&s->going) = v->recipient_id;
+	if (s->going.count == QUEUE_IDS_AT_ONCE && !delete_going(s, err))
 		return false;
-	(void)sqlite3_bind_int64(stmt, 1, v->recipient_id);
-	if (!queue_run(s->conn, stmt, err))
-		return false;
-	s->gone += sqlite3_changes(s->conn->db) == 0;
 	return !v->hit || queue_suppression_note(s->conn, v->hit, err);
 }
 
@@ -160,6 +171,9 @@ static bool settle_moved(struct settling *s, const struct queue_verdict *v,
 {
 	bool gone = false;
 
+	/* A message is moved after what has left it is gone. */
+	if (!delete_going(s, err))
+		return false;
 	/* What the event says stands in the old rows. */
 	if (!write_event(s, v, reply, err))
 		return false;
@@ -236,7 +250,7 @@ static bool settle_all(struct settling *s, const struct queue_verdict *verdicts,
 		if (!settled)
 			return false;
 	}
-	return write_said(s, err);
+	return delete_going(s, err) && write_said(s, err);
 }
 
 bool queue_settle(struct queue_conn *conn, const struct queue_verdict *verdicts,
@@ -268,5 +282,6 @@ out:
 		*gone = s.gone;
 	buf_release(&s.reply);
 	ARRAY_FREE(&s.said);
+	ARRAY_FREE(&s.going);
 	return settled;
 }
