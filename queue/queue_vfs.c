@@ -12,6 +12,10 @@
  *
  * Shared locks of these two (readers of a file that they may not write) pass
  * through: they exclude an exclusive one as they should.
+ *
+ * What is written to the WAL is kept until its transaction commits
+ * (queue_wal_buffer.h), or dropped with the WRITE lock, which is the database
+ * file's business: so that file knows its WAL.
  */
 #include "queue/queue_vfs.h"
 
@@ -22,6 +26,7 @@
 #include "base/diag.h"
 #include "base/fault.h"
 #include "queue/queue_lock.h"
+#include "queue/queue_wal_buffer.h"
 
 #define LOCK_WRITE 0
 #define PAIR 3U /* WRITE and CKPT as bits */
@@ -32,6 +37,8 @@ struct shim_file {
 	const char *name;   /* SQLite keeps it while the file is open */
 	int kind;           /* SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, 0 */
 	unsigned wanted;
+	struct shim_file *main, *wal; /* each other's, of one connection */
+	struct wal_buffer kept;       /* a WAL's, when it has `main` */
 };
 
 static sqlite3_vfs shim;
@@ -62,14 +69,29 @@ static void assert_writer(const struct shim_file *f)
 #endif
 }
 
+/* What is kept here was rolled back. */
+static void forget_wal(struct shim_file *f)
+{
+	wal_buffer_release(&f->kept);
+	if (f->main)
+		f->main->wal = NULL;
+	if (f->wal)
+		f->wal->main = NULL;
+	f->main = f->wal = NULL;
+}
+
 static int shim_close(sqlite3_file *file)
 {
+	forget_wal(shim_of(file));
 	return REAL(file)->pMethods ? REAL(file)->pMethods->xClose(REAL(file))
 				    : SQLITE_OK;
 }
 
 static int shim_read(sqlite3_file *file, void *p, int len, sqlite3_int64 at)
 {
+	if (shim_of(file)->main)
+		return wal_buffer_read(
+		    &shim_of(file)->kept, REAL(file), p, len, at);
 	return REAL(file)->pMethods->xRead(REAL(file), p, len, at);
 }
 
@@ -77,17 +99,32 @@ static int shim_write(
     sqlite3_file *file, const void *p, int len, sqlite3_int64 at)
 {
 	assert_writer(shim_of(file));
+	if (shim_of(file)->main)
+		return wal_buffer_write(
+		    &shim_of(file)->kept, REAL(file), p, len, at);
 	return REAL(file)->pMethods->xWrite(REAL(file), p, len, at);
+}
+
+static int flush(sqlite3_file *file)
+{
+	return shim_of(file)->main
+		   ? wal_buffer_flush(&shim_of(file)->kept, REAL(file))
+		   : SQLITE_OK;
 }
 
 static int shim_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+	int rc = flush(file);
+
 	assert_writer(shim_of(file));
-	return REAL(file)->pMethods->xTruncate(REAL(file), size);
+	return rc == SQLITE_OK
+		   ? REAL(file)->pMethods->xTruncate(REAL(file), size)
+		   : rc;
 }
 
 static int shim_sync(sqlite3_file *file, int flags)
 {
+	int rc = flush(file);
 #ifdef ENABLE_DEVEL
 	const struct shim_file *f = shim_of(file);
 	queue_vfs_sync_fn *fails = atomic_load(&sync_fails);
@@ -97,12 +134,17 @@ static int shim_sync(sqlite3_file *file, int flags)
 	if (fails && f->kind && fails(f->name, f->kind == SQLITE_OPEN_WAL))
 		return SQLITE_IOERR_FSYNC;
 #endif
-	return REAL(file)->pMethods->xSync(REAL(file), flags);
+	return rc == SQLITE_OK ? REAL(file)->pMethods->xSync(REAL(file), flags)
+			       : rc;
 }
 
 static int shim_file_size(sqlite3_file *file, sqlite3_int64 *size)
 {
-	return REAL(file)->pMethods->xFileSize(REAL(file), size);
+	int rc = flush(file);
+
+	return rc == SQLITE_OK
+		   ? REAL(file)->pMethods->xFileSize(REAL(file), size)
+		   : rc;
 }
 
 static int shim_lock(sqlite3_file *file, int level)
@@ -168,6 +210,8 @@ static int shim_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 		    REAL(file), offset, n, flags);
 
 	if (flags & SQLITE_SHM_UNLOCK) {
+		if (offset == LOCK_WRITE && f->wal)
+			wal_buffer_drop(&f->wal->kept);
 		rc = lock_rest(file, offset, n, flags);
 		if (rc != SQLITE_OK)
 			return rc;
@@ -190,6 +234,10 @@ static int shim_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 
 static void shim_shm_barrier(sqlite3_file *file)
 {
+#ifdef ENABLE_DEVEL
+	/* This is where a commit is published. */
+	invariant(!shim_of(file)->wal || !shim_of(file)->wal->kept.len);
+#endif
 	REAL(file)->pMethods->xShmBarrier(REAL(file));
 }
 
@@ -221,6 +269,17 @@ static const sqlite3_io_methods methods = {
     .xShmUnmap = shim_shm_unmap,
 };
 
+/* Only a database that is ours as well says when a transaction is over. */
+static void know_main(struct shim_file *f)
+{
+	sqlite3_file *file = sqlite3_database_file_object(f->name);
+
+	if (!file || file->pMethods != &methods || shim_of(file)->wal)
+		return;
+	f->main = shim_of(file);
+	f->main->wal = f;
+}
+
 static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
     int flags, int *out_flags)
 {
@@ -237,6 +296,8 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
 	/* SQLite closes what has methods, also after a failed open. */
 	if (f->real->pMethods)
 		f->base.pMethods = &methods;
+	if (rc == SQLITE_OK && f->kind == SQLITE_OPEN_WAL)
+		know_main(f);
 	return rc;
 }
 

@@ -17,6 +17,7 @@
 
 TCase *schema_tests(void);
 TCase *vfs_tests(void);
+TCase *wal_buffer_tests(void);
 TCase *lock_tests(void);
 TCase *open_tests(void);
 TCase *custody_tests(void);
