@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,19 @@ static int l_tcp_listen(lua_State *L)
 	}
 	lua_pushinteger(L, fd);
 	lua_pushinteger(L, port_of(fd));
+	return 2;
+}
+
+/* own_network() -> true: this process and its children have a network of their
+ * own from now on, with nothing in it; nil, why: that is forbidden here */
+static int l_own_network(lua_State *L)
+{
+	if (unshare(CLONE_NEWNET) == 0) {
+		lua_pushboolean(L, 1);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushstring(L, strerror(errno));
 	return 2;
 }
 
@@ -453,6 +467,7 @@ static const luaL_Reg functions[] = {
     {"reset", l_reset},
     {"poll", l_poll},
     {"now_ms", l_now_ms},
+    {"own_network", l_own_network},
     {"spawn", l_spawn},
     {"kill", l_kill},
     {"wait", l_wait},
