@@ -179,7 +179,7 @@ t.test('case 120: weight 0 is never used, and only zeros defer', function()
   router:kill()
   router = t.router { policy = POOL:format(t.local_logs(), sink.address, 0, 0) }
   router:enqueue { to = 'bob@example.com' }
-  t.log(router, 'TransientFailure', { code = 451 })
+  t.log(router, 'TransientFailure', { code = 451, enhanced = '4.4.4' })
 end)
 
 t.test('case 128: a source is what the policy says, for its ttl', function()
@@ -216,11 +216,12 @@ kumo.on('init', function() %s end)
 kumo.on('get_queue_config', function(...)
   local a = table.pack(...)
   for i = 1, 4 do a[i] = tostring(a[i]) end
-  kumo.log_error('config', table.concat(a, ' ', 1, 4))
-  return kumo.make_queue_config { protocol = { smtp = { mx_list = { { name = 'a', addr = '%s' }, 'localhost:1' } } } }
+  kumo.log_error('config', a.n, table.concat(a, ' ', 1, 4))
+  local spare = a[4] == 'nil' and 'localhost:1' or '[127.0.0.9]'
+  return kumo.make_queue_config { protocol = { smtp = { mx_list = { { name = 'a', addr = '%s' }, spare } } } }
 end)
 kumo.on('get_egress_path_config', function(...)
-  kumo.log_error('path', ...)
+  kumo.log_error('path', select('#', ...), ...)
   return kumo.make_egress_path { prohibited_hosts = {} }
 end)]]):format(t.local_logs(), sink.address),
   }
@@ -231,9 +232,10 @@ end)]]):format(t.local_logs(), sink.address),
   router:enqueue { to = 'bob@d.example' }
   drained(router)
   local out = router:output()
-  t.has(out, 'config d.example t c r.example')
-  t.has(out, 'config d.example nil nil nil')
-  t.match(out, 'path %S*r?%.?d?%.?example unspecified mx_list:' .. sink.address:gsub('%p', '%%%0') .. ',localhost:1')
+  t.has(out, 'config 4 d.example t c r.example\n')
+  t.has(out, 'config 4 d.example nil nil nil\n')
+  t.has(out, 'path 3 r.example unspecified mx_list:' .. sink.address .. ',[127.0.0.9]\n')
+  t.has(out, 'path 3 d.example unspecified mx_list:' .. sink.address .. ',localhost:1\n')
 end)
 
 t.test('a broken policy is not taken over, a mended one is', function()

@@ -505,7 +505,7 @@ end)]]):format(t.local_logs(), sink.port),
   t.log(router, 'Delivery')
 end)
 
-t.test('ttl: a definition is cached for 60 seconds, or as long as it says', function()
+t.test('case 128, ttl: a definition is cached for 60 seconds, or as long as it says', function()
   for _, case in ipairs { { '', 60 }, { "ttl = '5 mins',", 300 } } do
     local sink = t.smtp_sink {}
     t.write('ehlo', 'one.test')

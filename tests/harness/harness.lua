@@ -122,6 +122,9 @@ local function fits(record, want)
     local got = record[k]
     if k == 'code' then
       got = record.response and record.response.code
+    elseif k == 'enhanced' then
+      local e = record.response and record.response.enhanced_code
+      got = e and ('%d.%d.%d'):format(e.class, e.subject, e.detail)
     elseif k == 'content' then
       got = record.response and record.response.content
       if got and got:find(v, 1, true) then
@@ -135,8 +138,8 @@ local function fits(record, want)
   return true
 end
 
--- Waits for a log record of the type with these fields (code and content are
--- those of the response) and returns it.
+-- Waits for a log record of the type with these fields (code, enhanced ("5.1.1")
+-- and content are those of the response) and returns it.
 function t.log(daemon, kind, want, ms)
   return t.wait_for('a ' .. kind .. ' record with ' .. show(want or {}), function()
     for _, r in ipairs(daemon:records(kind)) do
