@@ -26,6 +26,36 @@ kumo.on('get_egress_source', function(name) error('the source ' .. name .. ' was
   t.lacks(router:output(), 'was asked for')
 end)
 
+t.test('case 123: a source may be of IPv6, too; a host of the other family is then passed over', function()
+  local four, six = t.smtp_sink { ip = '127.0.0.7' }, t.smtp_sink { ip = '::1' }
+  local router = t.router {
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function(domain)
+  return kumo.make_queue_config {
+    egress_pool = 'pool', protocol = { smtp = { mx_list = { '%s', domain == 'six.test' and '[::1]:%d' or nil } } },
+  }
+end)
+kumo.on('get_egress_pool', function(name)
+  return kumo.make_egress_pool { name = name, entries = { { name = 'v6' } } }
+end)
+kumo.on('get_egress_source', function(name)
+  return kumo.make_egress_source { name = name, source_address = '::1' }
+end)
+kumo.on('get_egress_path_config', function() return kumo.make_egress_path { prohibited_hosts = {} } end)]])
+      :format(t.local_logs(), four.address, six.port),
+  }
+  router:enqueue { to = 'u@six.test' }
+  local r = t.log(router, 'Delivery', { recipient = 'u@six.test' })
+  t.match(r.source_address.address, '^%[::1%]:%d+$')
+  t.eq({ r.peer_address.addr, six:messages()[1].peer }, { '::1', '::1' })
+  router:enqueue { to = 'u@four.test' }
+  r = t.log(router, 'TransientFailure', { recipient = 'u@four.test', code = 400 })
+  t.has(r.response.content, 'source address ::1 is not of the address family of the host')
+  t.eq(#four.sessions, 0)
+end)
+
 t.test('case 129: HAProxy is told source and host, and the host sees the source', function()
   local sink, p = t.smtp_sink {}, t.proxy { kind = 'haproxy' }
   local router = t.router { policy = t.smart_host(sink, { source = ha(p) }) }

@@ -21,7 +21,7 @@ local function listens(p, port)
 end
 
 -- Binding the client's address needs CAP_NET_ADMIN or root.
-local function haproxy()
+local function haproxy(from)
   local port = free_port()
   t.write('haproxy.cfg', ([[
 global
@@ -35,9 +35,9 @@ frontend egress_in
     bind 127.0.0.1:%d accept-proxy
     default_backend egress_out
 backend egress_out
-    source 0.0.0.0 usesrc clientip
+    source %s usesrc clientip
     server real 0.0.0.0:0
-]]):format(port))
+]]):format(port, from or '0.0.0.0'))
   local p = t.spawn { 'haproxy', '-db', '-f', t.dir() .. '/haproxy.cfg' }
   listens(p, port)
   return '127.0.0.1:' .. port
@@ -70,6 +70,27 @@ t.test('case 129: HAProxy in front of a host that is down is a temporary failure
   }
   router:enqueue { to = 'bob@example.com' }
   t.has(t.log(router, 'TransientFailure', { code = 400 }, 20000).response.content, 'HAProxy ' .. address)
+end)
+
+t.test('case 129: HAProxy and microsocks reach hosts over IPv6', function()
+  local sink = t.smtp_sink { ip = '::1' }
+  local ha, socks = haproxy '[::]:0', nil
+  local p = free_port()
+  socks = t.spawn { 'microsocks', '-i', '127.0.0.1', '-p', tostring(p) }
+  listens(socks, p)
+  for server, source in pairs {
+    [ha] = ("ha_proxy_server = '%s', ha_proxy_source_address = '::1'"):format(ha),
+    ['127.0.0.1:' .. p] = ("socks5_proxy_server = '127.0.0.1:%d', socks5_proxy_source_address = '::'"):format(p),
+  } do
+    local router = t.router { policy = t.smart_host('[::1]:' .. sink.port, { source = source }) }
+    sink.kept = {}
+    router:enqueue { to = 'bob@' .. server:gsub('%p', '-') .. '.test' }
+    local r = t.log(router, 'Delivery', { recipient = 'bob@' .. server:gsub('%p', '-') .. '.test' })
+    t.eq(r.source_address.server, server)
+    t.eq(r.peer_address.addr, '::1')
+    t.eq(sink:messages()[1].peer, '::1')
+    t.eq(router:stop(), 0)
+  end
 end)
 
 local function microsocks(...)
