@@ -3,6 +3,7 @@
  */
 #include "base/str.h"
 #include "lua/bind.h"
+#include "lua/script_table.h"
 
 #define ADDRESS "penstock.address"
 #define ARENA_SIZE 256 /* of an address; a longer one is no more than 1 KiB */
@@ -128,9 +129,5 @@ static const luaL_Reg meta_methods[] = {
 
 void bind_address_open(lua_State *L)
 {
-	luaL_newmetatable(L, ADDRESS);
-	luaL_setfuncs(L, meta_methods, 0);
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	lua_pop(L, 1);
+	script_table_type(L, ADDRESS, meta_methods);
 }

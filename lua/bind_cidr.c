@@ -127,17 +127,12 @@ static int l_index(lua_State *L)
 
 static int l_pairs(lua_State *L)
 {
-	luaL_checkudata(L, 1, MAP);
-	lua_getiuservalue(L, 1, VALUES);
-	return script_table_pairs(L);
+	return script_table_of_object_pairs(L, MAP, VALUES);
 }
 
 static int l_len(lua_State *L)
 {
-	luaL_checkudata(L, 1, MAP);
-	lua_getiuservalue(L, 1, VALUES);
-	lua_pushinteger(L, script_table_count(L, -1));
-	return 1;
+	return script_table_of_object_len(L, MAP, VALUES);
 }
 
 static int l_make_map(lua_State *L)

@@ -182,41 +182,45 @@ static int l_append_header(lua_State *L)
 
 /* ---- reading ---- */
 
-static int l_get_first_named_header_value(lua_State *L)
+/* The first field of that name of the message at 1, with a box for what is made
+ * of it on the stack. */
+static bool first_named(lua_State *L, const char *name,
+    struct header_field *field, struct arena **scratch)
 {
 	struct message *m = script_message_check(L, 1);
-	const char *name = luaL_checkstring(L, 2);
-	struct arena *scratch = script_box_arena(L);
-	struct header_field field;
 	size_t len, pos = 0;
-	const char *block = read_block(L, m, scratch, &len);
+	const char *block;
 
-	while (header_next(block, len, &pos, &field)) {
-		if (!header_name_is(&field, name))
-			continue;
+	*scratch = script_box_arena(L);
+	block = read_block(L, m, *scratch, &len);
+	while (header_next(block, len, &pos, field))
+		if (header_name_is(field, name))
+			return true;
+	return false;
+}
+
+static int l_get_first_named_header_value(lua_State *L)
+{
+	struct header_field field;
+	struct arena *scratch;
+
+	if (first_named(L, luaL_checkstring(L, 2), &field, &scratch))
 		lua_pushstring(L, header_decode(&field, scratch));
-		return 1;
-	}
-	lua_pushnil(L);
+	else
+		lua_pushnil(L);
 	return 1;
 }
 
 /* The addresses in the first field of that name, or nil. */
 static int push_addresses(lua_State *L, const char *name)
 {
-	struct message *m = script_message_check(L, 1);
-	struct arena *scratch = script_box_arena(L);
 	struct header_field field;
-	size_t len, pos = 0;
-	const char *block = read_block(L, m, scratch, &len);
+	struct arena *scratch;
 
-	while (header_next(block, len, &pos, &field)) {
-		if (!header_name_is(&field, name))
-			continue;
+	if (first_named(L, name, &field, &scratch))
 		script_address_list_push(L, name, &field);
-		return 1;
-	}
-	lua_pushnil(L);
+	else
+		lua_pushnil(L);
 	return 1;
 }
 

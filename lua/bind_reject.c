@@ -5,6 +5,7 @@
  */
 #include "base/str.h"
 #include "lua/bind.h"
+#include "lua/script_table.h"
 
 #define REJECT "penstock.reject"
 
@@ -122,10 +123,6 @@ static const luaL_Reg functions[] = {
 
 void bind_reject_open(lua_State *L)
 {
-	luaL_newmetatable(L, REJECT);
-	luaL_setfuncs(L, meta_methods, 0);
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	lua_pop(L, 1);
+	script_table_type(L, REJECT, meta_methods);
 	luaL_setfuncs(L, functions, 0);
 }

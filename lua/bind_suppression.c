@@ -65,17 +65,21 @@ NORETURN static void cannot_tell(lua_State *L, const struct err *err)
 	abort(); /* not reached */
 }
 
-/* Recipient at 1, tenant at 2. */
+/* Recipient at 1, tenant at 2; what is found is in the arena of a box. */
 static const struct suppression_entry *ask(
-    lua_State *L, struct arena *arena, struct address *recipient)
+    lua_State *L, struct arena **arena, struct address *recipient)
 {
 	const struct suppression_entry *entry;
-	const char *tenant = luaL_optstring(L, 2, "");
 	struct err err = {0};
+	const char *tenant;
 
-	*recipient = script_address_check(L, 1, arena);
+	drop_self(L);
+	lua_settop(L, 2);
+	*arena = script_box_arena(L);
+	tenant = luaL_optstring(L, 2, "");
+	*recipient = script_address_check(L, 1, *arena);
 	if (!script_suppressed(recipient, tenant, script_state_of(L)->deadline,
-		arena, &entry, &err))
+		*arena, &entry, &err))
 		cannot_tell(L, &err);
 	return entry;
 }
@@ -96,14 +100,10 @@ static void set_int(lua_State *L, const char *name, int64_t n)
 
 static int l_check(lua_State *L)
 {
-	const struct suppression_entry *entry;
 	struct address recipient;
 	struct arena *arena;
+	const struct suppression_entry *entry = ask(L, &arena, &recipient);
 
-	drop_self(L);
-	lua_settop(L, 2);
-	arena = script_box_arena(L);
-	entry = ask(L, arena, &recipient);
 	if (!entry)
 		return 0;
 	lua_createtable(L, 0, 10);
@@ -125,14 +125,10 @@ static int l_check(lua_State *L)
 
 static int l_refuse(lua_State *L)
 {
-	const struct suppression_entry *entry;
 	struct address recipient;
 	struct arena *arena;
+	const struct suppression_entry *entry = ask(L, &arena, &recipient);
 
-	drop_self(L);
-	lua_settop(L, 2);
-	arena = script_box_arena(L);
-	entry = ask(L, arena, &recipient);
 	if (!entry)
 		return 0;
 	script_reject_raise(L, 550,

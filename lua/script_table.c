@@ -73,3 +73,22 @@ lua_Integer script_table_count(lua_State *L, int index)
 		lua_pop(L, 1);
 	return n;
 }
+
+static void push_entries(lua_State *L, const char *type, int value)
+{
+	luaL_checkudata(L, 1, type);
+	lua_getiuservalue(L, 1, value);
+}
+
+int script_table_of_object_pairs(lua_State *L, const char *type, int value)
+{
+	push_entries(L, type, value);
+	return script_table_pairs(L);
+}
+
+int script_table_of_object_len(lua_State *L, const char *type, int value)
+{
+	push_entries(L, type, value);
+	lua_pushinteger(L, script_table_count(L, -1));
+	return 1;
+}

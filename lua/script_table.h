@@ -20,5 +20,9 @@ void script_table_of(lua_State *L, int index);
 int script_table_pairs(lua_State *L);
 /* All entries, not only 1..n. */
 lua_Integer script_table_count(lua_State *L, int index);
+/* __pairs and __len of an object of `type`, at 1, that keeps its entries in the
+ * table that is this user value of it. */
+int script_table_of_object_pairs(lua_State *L, const char *type, int value);
+int script_table_of_object_len(lua_State *L, const char *type, int value);
 
 #endif

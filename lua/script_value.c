@@ -267,10 +267,11 @@ bool script_value_read_maps(lua_State *L, int index, struct arena *arena,
 	return read_all(&r, index, out);
 }
 
-void script_value_push(lua_State *L, const struct value *v)
+/* plain: values that have a kind are their tables, too. */
+static void push(lua_State *L, const struct value *v, bool plain)
 {
 	luaL_checkstack(L, 4, "a value is nested too deep");
-	if (v->kind) {
+	if (v->kind && !plain) {
 		struct arena *arena = script_box_arena(L);
 		struct value *copy = ARENA_NEW(arena, struct value);
 
@@ -298,7 +299,7 @@ void script_value_push(lua_State *L, const struct value *v)
 	case VALUE_LIST:
 		lua_createtable(L, (int)v->count, 0);
 		for (size_t i = 0; i < v->count; i++) {
-			script_value_push(L, &v->items[i]);
+			push(L, &v->items[i], plain);
 			lua_rawseti(L, -2, (lua_Integer)i + 1);
 		}
 		break;
@@ -306,9 +307,19 @@ void script_value_push(lua_State *L, const struct value *v)
 		lua_createtable(L, 0, (int)v->count);
 		VALUE_EACH (entry, v) {
 			lua_pushstring(L, entry->key);
-			script_value_push(L, &entry->value);
+			push(L, &entry->value, plain);
 			lua_rawset(L, -3);
 		}
 		break;
 	}
+}
+
+void script_value_push(lua_State *L, const struct value *v)
+{
+	push(L, v, false);
+}
+
+void script_value_push_plain(lua_State *L, const struct value *v)
+{
+	push(L, v, true);
 }

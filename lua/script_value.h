@@ -25,6 +25,9 @@ bool script_value_read_maps(lua_State *L, int index, struct arena *arena,
     struct value *out, struct err *err) MUST_USE;
 /* Plain tables; values that have a kind become config objects. */
 void script_value_push(lua_State *L, const struct value *v);
+/* Plain tables whatever the kind; into any Lua state, also one that is none of
+ * a policy. */
+void script_value_push_plain(lua_State *L, const struct value *v);
 /* "a table", "the number 5", "\"text\"": for error texts, bounded. */
 const char *script_value_name(lua_State *L, int index);
 

@@ -135,6 +135,19 @@ void meta_write_json(const struct meta *meta, struct buf *out)
 	json_close(&o);
 }
 
+bool meta_same(const struct meta *a, const struct meta *b)
+{
+	struct buf x = BUF_INIT, y = BUF_INIT;
+	bool same;
+
+	meta_write_json(a, &x);
+	meta_write_json(b, &y);
+	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
+	buf_release(&x);
+	buf_release(&y);
+	return same;
+}
+
 struct meta *meta_parse_json(const char *text, size_t len, struct err *err)
 {
 	struct arena *arena = arena_new(len);

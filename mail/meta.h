@@ -30,6 +30,8 @@ const char *meta_get_string(const struct meta *meta, const char *name);
 /* In order of first appearance; *pos starts at 0. */
 bool meta_each(const struct meta *meta, size_t *pos, const char **name,
     const struct value **v);
+/* The same names and values in the same order. */
+bool meta_same(const struct meta *a, const struct meta *b);
 /* Bytes of memory that all names and values take. */
 size_t meta_size(const struct meta *meta);
 void meta_write_json(const struct meta *meta, struct buf *out);

@@ -105,19 +105,6 @@ static void refuse(struct enumeration *en, const char *why)
 	end(en);
 }
 
-static bool same_meta(const struct meta *a, const struct meta *b)
-{
-	struct buf x = BUF_INIT, y = BUF_INIT;
-	bool same;
-
-	meta_write_json(a, &x);
-	meta_write_json(b, &y);
-	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
 static bool is_changed(const struct enumeration *en)
 {
 	const struct message *m = en->message;
@@ -126,7 +113,7 @@ static bool is_changed(const struct enumeration *en)
 	       m->content_changed || m->due_at != en->due_at ||
 	       m->prefix.len != en->prefix_len ||
 	       m->scheduling != en->scheduling || m->attempts != en->attempts ||
-	       !same_meta(m->meta, en->meta);
+	       !meta_same(m->meta, en->meta);
 }
 
 static void decide(struct enumeration *en)

@@ -153,15 +153,20 @@ void ready_message_free(struct ready_message *rm, atomic_llong *inline_bytes)
 	arena_unref(rm->arena);
 }
 
+/* The i-th of these; recipients NULL: of all. */
+static struct ready_recipient *info_of(struct ready_message *rm,
+    const struct delivery_recipient *recipients, size_t i)
+{
+	return &rm->info[recipients ? recipients[i].recipient_id : (int64_t)i];
+}
+
 void ready_message_begins(struct ready_message *rm, struct queue *queue,
     const struct delivery_recipient *recipients, size_t count)
 {
 	if (!recipients)
 		count = rm->count;
 	for (size_t i = 0; i < count; i++) {
-		struct ready_recipient *info =
-		    &rm->info[recipients ? recipients[i].recipient_id
-					 : (int64_t)i];
+		struct ready_recipient *info = info_of(rm, recipients, i);
 
 		if (!info->mark)
 			info->mark = queue_attempt_begins(queue, info->row);
@@ -174,9 +179,7 @@ void ready_message_ends(struct ready_message *rm, struct queue *queue,
 	if (!recipients)
 		count = rm->count;
 	for (size_t i = 0; i < count; i++) {
-		struct ready_recipient *info =
-		    &rm->info[recipients ? recipients[i].recipient_id
-					 : (int64_t)i];
+		struct ready_recipient *info = info_of(rm, recipients, i);
 
 		queue_attempt_ends(queue, info->mark);
 		info->mark = 0;

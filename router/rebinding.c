@@ -99,19 +99,6 @@ static void fail(struct rebinding *b, const char *why)
 	end(b);
 }
 
-static bool same_meta(const struct meta *a, const struct meta *b)
-{
-	struct buf x = BUF_INIT, y = BUF_INIT;
-	bool same;
-
-	meta_write_json(a, &x);
-	meta_write_json(b, &y);
-	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
 static void decide(struct rebinding *b)
 {
 	struct rebind_order *order = b->job->order;
@@ -129,7 +116,7 @@ static void decide(struct rebinding *b)
 	}
 	/* Envelope and content are the sender's. */
 	m->recipients_changed = m->content_changed = false;
-	changed = !same_meta(m->meta, b->meta);
+	changed = !meta_same(m->meta, b->meta);
 	if (!str_eq(buf_str(&name), b->queue)) {
 		order->rebound++;
 		b->message = NULL;

@@ -102,19 +102,6 @@ static void elsewhere(struct asking *a, const char *name)
 	    4, got_config, a);
 }
 
-static bool same_meta(const struct meta *a, const struct meta *b)
-{
-	struct buf x = BUF_INIT, y = BUF_INIT;
-	bool same;
-
-	meta_write_json(a, &x);
-	meta_write_json(b, &y);
-	same = x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
 static void take_value(struct asking *a)
 {
 	const struct message *m = a->message;
@@ -127,7 +114,7 @@ static void take_value(struct asking *a)
 	} else if (!str_eq(buf_str(&name), a->queue)) {
 		elsewhere(a, buf_str(&name));
 	} else if (m->scheduling != a->scheduling || m->due_at != a->due_at ||
-		   !same_meta(a->meta, m->meta)) {
+		   !meta_same(a->meta, m->meta)) {
 		finish(a, REQUEUE_CHANGED);
 	} else {
 		finish(a, REQUEUE_AS_IT_WAS);

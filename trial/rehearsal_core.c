@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "lua/script_value.h"
 #include "milter/milter_session.h"
 #include "trial/rehearsal_private.h"
 #include "trial/rehearsal_routing.h"
@@ -314,7 +315,7 @@ static int l_meta(lua_State *L)
 
 	lua_newtable(L);
 	while (meta_each(s->meta, &pos, &name, &v)) {
-		rehearsal_push_value(L, v);
+		script_value_push_plain(L, v);
 		lua_setfield(L, -2, name);
 	}
 	return 1;
@@ -325,7 +326,7 @@ static int l_params(lua_State *L)
 	struct value all =
 	    client_parameters(client_at(L, 1), rehearsal_self(L)->arena);
 
-	rehearsal_push_value(L, &all);
+	script_value_push_plain(L, &all);
 	return 1;
 }
 
@@ -336,7 +337,7 @@ static int l_domain(lua_State *L)
 
 	if (client_listener_domain(
 		client_at(L, 1), luaL_checkstring(L, 2), &v, &reply)) {
-		rehearsal_push_value(L, &v);
+		script_value_push_plain(L, &v);
 		return 1;
 	}
 	lua_pushnil(L);
@@ -360,7 +361,7 @@ static void push_stored(lua_State *L, const struct stored *m)
 	lua_setfield(L, -2, "data");
 	lua_pushinteger(L, due_in > 0 ? due_in : 0);
 	lua_setfield(L, -2, "due_in");
-	rehearsal_push_value(L, &m->meta);
+	script_value_push_plain(L, &m->meta);
 	lua_setfield(L, -2, "meta");
 	lua_createtable(L, (int)m->recipient_count, 0);
 	for (size_t i = 0; i < m->recipient_count; i++) {
@@ -406,7 +407,7 @@ static int l_records(lua_State *L)
 	if (!world_records(
 		rehearsal_world(L), rehearsal_self(L)->arena, &all, &err))
 		rehearsal_raise(L, &err);
-	rehearsal_push_value(L, &all);
+	script_value_push_plain(L, &all);
 	return 1;
 }
 

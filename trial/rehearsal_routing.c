@@ -4,6 +4,7 @@
 #include "trial/rehearsal_routing.h"
 
 #include "base/str.h"
+#include "lua/script_value.h"
 #include "trial/rehearsal_private.h"
 #include "trial/rehearsal_value.h"
 
@@ -139,7 +140,7 @@ static int route_retries(
 	if (!routing_retries(r, q, (size_t)most, rehearsal_self(L)->arena,
 		&list, &expires, &err))
 		return push_error(L, &err);
-	rehearsal_push_value(L, &list);
+	script_value_push_plain(L, &list);
 	lua_pushinteger(L, expires);
 	return 2;
 }
@@ -160,7 +161,7 @@ int rehearsal_route(lua_State *L)
 		if (!questions[i].ask(
 			r, &q, L, rehearsal_self(L)->arena, &out, &err))
 			return push_error(L, &err);
-		rehearsal_push_value(L, &out);
+		script_value_push_plain(L, &out);
 		return 1;
 	}
 	rehearsal_raise_text(L, "route: no such question");

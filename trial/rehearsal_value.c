@@ -45,42 +45,6 @@ const char *rehearsal_text_field(lua_State *L, int index, const char *key)
 	return text;
 }
 
-void rehearsal_push_value(lua_State *L, const struct value *v)
-{
-	luaL_checkstack(L, 4, "a value is nested too deep");
-	switch (v->type) {
-	case VALUE_NIL:
-		lua_pushnil(L);
-		break;
-	case VALUE_BOOL:
-		lua_pushboolean(L, v->b);
-		break;
-	case VALUE_INT:
-		lua_pushinteger(L, v->i);
-		break;
-	case VALUE_NUMBER:
-		lua_pushnumber(L, v->n);
-		break;
-	case VALUE_STRING:
-		lua_pushlstring(L, v->s, v->len);
-		break;
-	case VALUE_LIST:
-		lua_createtable(L, (int)v->count, 0);
-		for (size_t i = 0; i < v->count; i++) {
-			rehearsal_push_value(L, &v->items[i]);
-			lua_rawseti(L, -2, (lua_Integer)i + 1);
-		}
-		break;
-	case VALUE_MAP:
-		lua_createtable(L, 0, (int)v->count);
-		VALUE_EACH (entry, v) {
-			rehearsal_push_value(L, &entry->value);
-			lua_setfield(L, -2, entry->key);
-		}
-		break;
-	}
-}
-
 void rehearsal_set_text(lua_State *L, const char *key, const char *text)
 {
 	lua_pushstring(L, text);

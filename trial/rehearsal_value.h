@@ -27,7 +27,6 @@ const char *rehearsal_keep_text(lua_State *L, int index);
 /* A copy of a field of the table at this index; NULL: nil.  Raises when it is
  * no text. */
 const char *rehearsal_text_field(lua_State *L, int index, const char *key);
-void rehearsal_push_value(lua_State *L, const struct value *v);
 /* Sets a field of the table on top; text may be NULL: nil. */
 void rehearsal_set_text(lua_State *L, const char *key, const char *text);
 

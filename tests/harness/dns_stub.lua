@@ -138,27 +138,17 @@ function stub.new(zone, o)
       end
     end
   end)
-  sched.spawn(function()
+  sched.serve({ fd = self.tcp }, function(stream)
     while true do
-      local fd = sys.accept(self.tcp)
-      if fd then
-        sched.spawn(function()
-          local stream = sched.stream(fd)
-          while true do
-            local head = stream:read(2)
-            local query = head and stream:read(string.unpack('>I2', head))
-            local reply = query and answer(self, query)
-            if not reply then
-              break
-            end
-            stream:write(string.pack('>s2', reply))
-          end
-          stream:close()
-        end)
-      else
-        sched.wait(self.tcp, false)
+      local head = stream:read(2)
+      local query = head and stream:read(string.unpack('>I2', head))
+      local reply = query and answer(self, query)
+      if not reply then
+        break
       end
+      stream:write(string.pack('>s2', reply))
     end
+    stream:close()
   end)
   return self
 end

@@ -153,17 +153,8 @@ function proxy.new(o)
   self.fd, self.port = sys.tcp_listen('127.0.0.1', 0)
   self.address = '127.0.0.1:' .. self.port
   local serve = o.kind == 'haproxy' and serve_haproxy or serve_socks5
-  sched.spawn(function()
-    while self.fd do
-      local fd = sys.accept(self.fd)
-      if fd then
-        sched.spawn(function()
-          serve(self, sched.stream(fd))
-        end)
-      else
-        sched.wait(self.fd, false)
-      end
-    end
+  sched.serve(self, function(stream)
+    serve(self, stream)
   end)
   return self
 end

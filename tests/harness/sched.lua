@@ -224,6 +224,23 @@ function stream:start_tls(cert, key, deadline, client_ca)
   end
 end
 
+-- A task that takes connections at listening.fd until that is nil, with a task
+-- for each: conversation(stream, address of the peer, its port).
+function sched.serve(listening, conversation)
+  return sched.spawn(function()
+    while listening.fd do
+      local fd, peer, port = sys.accept(listening.fd)
+      if fd then
+        sched.spawn(function()
+          conversation(sched.stream(fd), peer, port)
+        end)
+      else
+        sched.wait(listening.fd, false)
+      end
+    end
+  end)
+end
+
 function stream:close()
   if self.fd then
     sys.close(self.fd)

@@ -253,24 +253,14 @@ function sink.new(o)
   self.ip = o.ip or '127.0.0.1'
   self.fd, self.port = sys.tcp_listen(self.ip, o.port or 0, nil, o.window)
   self.address = self.ip .. ':' .. self.port
-  self.task = sched.spawn(function()
-    while self.fd do
-      local fd, peer, peer_port = sys.accept(self.fd)
-      if fd then
-        local session = {
-          stream = sched.stream(fd), peer = peer, peer_port = peer_port, lines = {},
-          number = #self.sessions + 1,
-        }
-        table.insert(self.sessions, session)
-        self.open = self.open + 1
-        self.most_open = math.max(self.most_open, self.open)
-        sched.spawn(function()
-          serve(self, session)
-        end)
-      else
-        sched.wait(self.fd, false)
-      end
-    end
+  self.task = sched.serve(self, function(stream, peer, peer_port)
+    local session = {
+      stream = stream, peer = peer, peer_port = peer_port, lines = {}, number = #self.sessions + 1,
+    }
+    table.insert(self.sessions, session)
+    self.open = self.open + 1
+    self.most_open = math.max(self.most_open, self.open)
+    serve(self, session)
   end)
   return self
 end

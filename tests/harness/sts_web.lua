@@ -9,34 +9,24 @@ function sts_web.start(pages, certificate)
   local self = { pages = pages, asked = {} }
   local fd, port = sys.tcp_listen('127.0.0.1', 0)
   self.port = port
-  sched.spawn(function()
+  sched.serve({ fd = fd }, function(stream)
+    local c = certificate
+    if not stream:start_tls(c.cert, c.key, sys.now_ms() + 5000) then
+      return stream:close()
+    end
+    local host = stream.tls:facts().sni
+    local line = stream:line(sys.now_ms() + 5000)
     while true do
-      local client = sys.accept(fd)
-      if client then
-        sched.spawn(function()
-          local stream = sched.stream(client)
-          local c = certificate
-          if not stream:start_tls(c.cert, c.key, sys.now_ms() + 5000) then
-            return stream:close()
-          end
-          local host = stream.tls:facts().sni
-          local line = stream:line(sys.now_ms() + 5000)
-          while true do
-            local field = stream:line(sys.now_ms() + 5000)
-            if not field or field == '' then
-              break
-            end
-          end
-          self.asked[host] = (self.asked[host] or 0) + 1
-          local page = line == 'GET /.well-known/mta-sts.txt HTTP/1.1' and self.pages[host] or { 404, 'text/plain', '' }
-          stream:write(('HTTP/1.1 %d x\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s')
-            :format(page[1], page[2], #page[3], page[3]))
-          stream:close()
-        end)
-      else
-        sched.wait(fd, false)
+      local field = stream:line(sys.now_ms() + 5000)
+      if not field or field == '' then
+        break
       end
     end
+    self.asked[host] = (self.asked[host] or 0) + 1
+    local page = line == 'GET /.well-known/mta-sts.txt HTTP/1.1' and self.pages[host] or { 404, 'text/plain', '' }
+    stream:write(('HTTP/1.1 %d x\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s')
+      :format(page[1], page[2], #page[3], page[3]))
+    stream:close()
   end)
   return self
 end

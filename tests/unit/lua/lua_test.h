@@ -68,6 +68,10 @@ struct eval_case {
 };
 void check_eval(const struct eval_case *c);
 
+/* The event `e` of the policy waits for somebody: it ends with its time, and
+ * nothing of it goes on. */
+void check_expires(const char *policy);
+
 /* The suite of a file whose `cases` are all there is. */
 #define EVAL_SUITE(name, sentence)                                             \
 	START_TEST(sentence)                                                   \

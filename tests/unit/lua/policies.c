@@ -143,3 +143,16 @@ void check_eval(const struct eval_case *c)
 
 	ck_assert_msg(strstr(got, c->want) != NULL, "%s: %s", c->label, got);
 }
+
+void check_expires(const char *policy)
+{
+	struct script_policy *p = load_policy(policy);
+	struct script_call *call = script_call_new(p, "e");
+	int64_t began = clock_now_ms();
+
+	ck_assert_int_eq(script_call_run(call, began + 500), SCRIPT_EXPIRED);
+	ck_assert_int_lt(clock_now_ms() - began, 20000);
+	ck_assert_int_eq(script_abandoned(), 0);
+	script_call_free(call);
+	end_policy(p);
+}

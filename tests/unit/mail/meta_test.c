@@ -41,6 +41,24 @@ START_TEST(json_goes_round)
 }
 END_TEST
 
+START_TEST(the_same_names_and_values_are_the_same)
+{
+	struct meta *a = meta_new(), *b;
+
+	meta_set_string(a, "x", "1");
+	b = meta_copy(a);
+	ck_assert(meta_same(a, b));
+	meta_set(b, "x", &(struct value){.type = VALUE_INT, .i = 1});
+	ck_assert(!meta_same(a, b));
+	meta_set_string(b, "x", "1");
+	ck_assert(meta_same(a, b));
+	meta_set_string(b, "y", "");
+	ck_assert(!meta_same(a, b));
+	meta_free(a);
+	meta_free(b);
+}
+END_TEST
+
 START_TEST(only_an_object_is_metadata)
 {
 	struct err err = {0};
@@ -57,6 +75,7 @@ TCase *meta_tests(void)
 
 	tcase_add_test(tc, null_is_stored_and_not_a_string);
 	tcase_add_test(tc, json_goes_round);
+	tcase_add_test(tc, the_same_names_and_values_are_the_same);
 	tcase_add_test(tc, only_an_object_is_metadata);
 	return tc;
 }

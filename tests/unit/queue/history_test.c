@@ -1,31 +1,10 @@
 /* history_test.c - what is remembered of mail that has left */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include "base/clock.h"
 #include "base/str.h"
 #include "mail/message.h"
 #include "queue/queue_history.h"
-
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 /* Its id. */
 static const char *put(const char *to, const char *header, const char *envid)
@@ -264,7 +243,7 @@ TCase *history_tests(void)
 {
 	TCase *t = tcase_create("history");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, fixture_begin, fixture_end);
 	tcase_add_loop_test(t,
 	    mail_is_found_by_each_key_while_it_waits_and_when_it_has_left, 0,
 	    3);

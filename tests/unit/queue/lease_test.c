@@ -1,5 +1,5 @@
 /* lease_test.c - queue/queue_lease.c: due work */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,27 +9,7 @@
 
 #include "base/clock.h"
 
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
 static int rewrite_at = -1; /* a table of attempts to be spoilt */
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 static int64_t count_of(const char *where)
 {
@@ -394,7 +374,7 @@ TCase *lease_tests(void)
 {
 	TCase *t = tcase_create("lease");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, fixture_begin, fixture_end);
 	tcase_add_test(t, a_lease_brings_all_that_was_accepted);
 	tcase_add_loop_test(
 	    t, content_of_any_size_comes_back, 0, (int)COUNT(sizes));

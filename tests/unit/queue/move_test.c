@@ -1,28 +1,7 @@
 /* move_test.c - queue/queue_move.c: on in another scheduled queue */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include "base/clock.h"
-
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 /* All that is leased goes on as `m` says, which is the callee's. */
 static size_t move(const struct queue_leases *leases, struct message *m,
@@ -188,7 +167,7 @@ TCase *move_tests(void)
 {
 	TCase *tc = tcase_create("move");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, fixture_begin, fixture_end);
 	tcase_add_test(tc, it_keeps_its_id_and_begins_anew);
 	tcase_add_loop_test(
 	    tc, content_is_replaced_when_it_changed, 0, COUNT(sizes));

@@ -1,28 +1,7 @@
 /* outcome_test.c - queue/queue_outcome.c: what became of it */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include "base/clock.h"
-
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 static const struct {
 	enum queue_verdict_kind kind;
@@ -194,7 +173,7 @@ TCase *outcome_tests(void)
 {
 	TCase *t = tcase_create("outcome");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, fixture_begin, fixture_end);
 	tcase_add_loop_test(
 	    t, each_verdict_leaves_what_it_says, 0, (int)COUNT(kinds));
 	tcase_add_test(t, a_message_stays_until_its_last_recipient_goes);

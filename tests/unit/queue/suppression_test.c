@@ -1,5 +1,5 @@
 /* suppression_test.c - queue/queue_suppression.h: the list */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -8,27 +8,6 @@
 #include "queue/queue_suppression.h"
 
 #define DAY 86400
-
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 static struct suppression_mark once = {.rule = "once", .count = 1};
 static struct suppression_mark thrice = {
@@ -502,7 +481,7 @@ TCase *suppression_tests(void)
 {
 	TCase *t = tcase_create("suppression");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, fixture_begin, fixture_end);
 	tcase_add_test(t, one_hit_is_enough_for_a_rule_that_says_so);
 	tcase_add_test(t, an_entry_holds_for_its_tenant_alone);
 	tcase_add_test(t, an_entry_for_everybody_holds_whoever_sends);

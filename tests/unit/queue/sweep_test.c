@@ -1,31 +1,10 @@
 /* sweep_test.c - queue/queue_sweep.c: house-keeping and checkpoints */
-#include "tests/unit/queue/queue_test.h"
+#include "tests/unit/queue/fixture.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-
-static const char *path;
-static struct queue *queue;
-static struct queue_conn *conn;
-static struct arena *arena;
-
-static void setup(void)
-{
-	path = store_path();
-	queue = store_open(path, QUEUE_ROUTER);
-	conn = store_connect(queue);
-	arena = arena_new(0);
-}
-
-static void teardown(void)
-{
-	arena_unref(arena);
-	queue_disconnect(conn);
-	queue_close(queue);
-	assert_sound(path);
-}
 
 static size_t sweep(int64_t now)
 {
@@ -207,7 +186,7 @@ TCase *sweep_tests(void)
 {
 	TCase *t = tcase_create("sweep");
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, fixture_begin, fixture_end);
 	tcase_add_test(t, large_content_goes_in_small_steps);
 	tcase_add_test(t, pending_content_goes_after_an_hour);
 	tcase_add_test(t, idle_empty_queues_are_reaped_and_others_are_not);
