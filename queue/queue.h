@@ -48,8 +48,8 @@ struct queue_options {
  * database of ours (ERR_PERM), a schema that is newer, a network file system, a
  * second router (ERR_CONFIG).  Older schemas are migrated.  For QUEUE_ROUTER:
  * takes the instance lock for life, takes back the leases of a dead router
- * (crashes + 1 for those that it was at, queue_attempt_begins(); at 3 the
- * recipient is held), checks `queue` and `recipient`
+ * (crashes + 1 for those that it was at, queue_attempt_begins() and
+ * queue_is_at(); at 3 the recipient is held), checks `queue` and `recipient`
  * after an unclean stop. */
 bool queue_open(struct queue **out, const struct queue_options *options,
     struct err *err) MUST_USE;
@@ -215,9 +215,24 @@ bool queue_extend(struct queue_conn *conn, int64_t until, struct err *err)
 
 /* An attempt really begins, and is over: should the router die in between, its
  * recipient is suspected.  A store into shared memory, from any thread.  The
- * mark says which; 0 is fine. */
+ * mark says which; 0 is fine.  A scheduled queue that is asked about is -id. */
 int queue_attempt_begins(struct queue *queue, int64_t recipient_id) MUST_USE;
 void queue_attempt_ends(struct queue *queue, int mark);
+
+/* What a thread does for a recipient, or for a scheduled queue (-id), without
+ * ever waiting: a store, no more, so it is said of each.  0: nothing.  Returns
+ * what it was at before. */
+enum queue_hand {
+	QUEUE_HAND_LOOP,   /* the router's loop: prepares, dispatches */
+	QUEUE_HAND_WRITER, /* leases; said by queue_lease() itself */
+	QUEUE_HANDS,
+};
+int64_t queue_is_at(struct queue *queue, enum queue_hand hand, int64_t id);
+/* Routers of this boot died while they were at this scheduled queue, fewer
+ * than QUEUE_CRASHES_MOST of them or what waited in it was held: one such at a
+ * time. */
+bool queue_is_suspected(const struct queue *queue, int64_t scheduled_queue)
+    MUST_USE;
 
 /* One chunk (from 0) of a content; short only at the end.  ERR_PERM when it is
  * missing. */

@@ -1,8 +1,11 @@
 /*
  * queue_attempts.c - whose attempt is under way, for whoever comes after us
  *
- *	0	"PENSTOCK ATTEMPTS 1\n" and the boot id, NUL to byte 64
- *	64	PLACES numbers of 64 bits: a recipient's id, or 0
+ *	0	"PENSTOCK ATTEMPTS 2\n" and the boot id, NUL to byte 64
+ *	64	PLACES numbers of 64 bits: a recipient's id, that of a
+ *		scheduled queue below 0, or 0
+ *	...	QUEUE_HANDS of the same
+ *	...	BLAMED pairs of them: a scheduled queue, and how many died
  */
 #include "queue/queue_attempts.h"
 
@@ -20,11 +23,21 @@
 #define HEADER 64
 /* More than can be leased. */
 #define PLACES 32768
-#define FILE_SIZE (HEADER + PLACES * sizeof(int64_t))
+#define ALL_PLACES (PLACES + QUEUE_HANDS)
+/* Some tens are asked about at a time. */
+#define BLAMED 256
+
+struct blamed {
+	int64_t queue, crashes;
+};
+
+#define FILE_SIZE                                                              \
+	(HEADER + ALL_PLACES * sizeof(int64_t) + BLAMED * sizeof(struct blamed))
 
 struct queue_attempts {
 	char *map;
 	int64_t *places;
+	struct blamed *blamed;
 	int *unused; /* a stack of places */
 	int unused_count;
 	pthread_mutex_t mutex; /* of the stack */
@@ -44,7 +57,7 @@ static void make_header(char header[HEADER])
 	}
 	id[got > 0 ? got : 0] = '\0';
 	memset(header, 0, HEADER);
-	(void)snprintf(header, HEADER, "PENSTOCK ATTEMPTS 1\n%s", id);
+	(void)snprintf(header, HEADER, "PENSTOCK ATTEMPTS 2\n%s", id);
 }
 
 static int ascending(const void *a, const void *b)
@@ -56,9 +69,9 @@ static int ascending(const void *a, const void *b)
 
 static void read_left(struct queue_attempts *a)
 {
-	a->left = xcalloc(PLACES, sizeof *a->left);
-	for (size_t i = 0; i < PLACES; i++)
-		if (a->places[i] > 0)
+	a->left = xcalloc(ALL_PLACES, sizeof *a->left);
+	for (size_t i = 0; i < ALL_PLACES; i++)
+		if (a->places[i] != 0)
 			a->left[a->left_count++] = a->places[i];
 	qsort(a->left, a->left_count, sizeof *a->left, ascending);
 }
@@ -101,10 +114,13 @@ struct queue_attempts *queue_attempts_open(const char *path, struct err *err)
 	(void)pthread_mutex_init(&a->mutex, NULL);
 	a->map = map;
 	a->places = (int64_t *)(void *)(map + HEADER);
+	a->blamed = (struct blamed *)(void *)(a->places + ALL_PLACES);
 	a->unused = xcalloc(PLACES, sizeof *a->unused);
 	make_header(header);
 	if (memcmp(map, header, HEADER) == 0)
 		read_left(a);
+	else
+		memset(a->blamed, 0, BLAMED * sizeof *a->blamed);
 	return a;
 }
 
@@ -126,11 +142,13 @@ const int64_t *queue_attempts_left(
 	return a->left;
 }
 
-void queue_attempts_clear(struct queue_attempts *a)
+void queue_attempts_clear(struct queue_attempts *a, bool keep_blame)
 {
 	(void)pthread_mutex_lock(&a->mutex);
 	make_header(a->map);
-	memset(a->places, 0, PLACES * sizeof *a->places);
+	memset(a->places, 0, ALL_PLACES * sizeof *a->places);
+	if (!keep_blame)
+		memset(a->blamed, 0, BLAMED * sizeof *a->blamed);
 	/* From the front, so that few pages are touched. */
 	for (int i = 0; i < PLACES; i++)
 		a->unused[i] = PLACES - 1 - i;
@@ -138,7 +156,7 @@ void queue_attempts_clear(struct queue_attempts *a)
 	(void)pthread_mutex_unlock(&a->mutex);
 }
 
-int queue_attempts_begin(struct queue_attempts *a, int64_t recipient)
+int queue_attempts_begin(struct queue_attempts *a, int64_t id)
 {
 	int place = -1;
 
@@ -150,7 +168,7 @@ int queue_attempts_begin(struct queue_attempts *a, int64_t recipient)
 	(void)pthread_mutex_unlock(&a->mutex);
 	if (place < 0)
 		return 0;
-	__atomic_store_n(&a->places[place], recipient, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->places[place], id, __ATOMIC_RELAXED);
 	return place + 1;
 }
 
@@ -162,4 +180,55 @@ void queue_attempts_end(struct queue_attempts *a, int mark)
 	(void)pthread_mutex_lock(&a->mutex);
 	a->unused[a->unused_count++] = mark - 1;
 	(void)pthread_mutex_unlock(&a->mutex);
+}
+
+int64_t queue_attempts_at(
+    struct queue_attempts *a, enum queue_hand hand, int64_t id)
+{
+	int64_t *place, before;
+
+	if (!a)
+		return 0;
+	/* Each is written by one thread. */
+	place = &a->places[PLACES + hand];
+	before = __atomic_load_n(place, __ATOMIC_RELAXED);
+	__atomic_store_n(place, id, __ATOMIC_RELAXED);
+	return before;
+}
+
+/* NULL: it is not blamed. */
+static struct blamed *find_blamed(const struct queue_attempts *a, int64_t queue)
+{
+	for (size_t i = 0; i < BLAMED; i++)
+		if (a->blamed[i].queue == queue)
+			return &a->blamed[i];
+	return NULL;
+}
+
+int queue_attempts_blame(struct queue_attempts *a, int64_t queue)
+{
+	struct blamed *b = find_blamed(a, queue);
+
+	if (!b) {
+		b = &a->blamed[0];
+		for (size_t i = 1; i < BLAMED; i++)
+			if (a->blamed[i].crashes < b->crashes)
+				b = &a->blamed[i];
+		*b = (struct blamed){.queue = queue};
+	}
+	/* The file may say anything. */
+	if (b->crashes < 0 || b->crashes > QUEUE_CRASHES_MOST)
+		b->crashes = 0;
+	if (b->crashes < QUEUE_CRASHES_MOST)
+		b->crashes++;
+	return (int)b->crashes;
+}
+
+int queue_attempts_crashes(const struct queue_attempts *a, int64_t queue)
+{
+	const struct blamed *b = a ? find_blamed(a, queue) : NULL;
+
+	return b && b->crashes > 0 && b->crashes <= QUEUE_CRASHES_MOST
+		   ? (int)b->crashes
+		   : 0;
 }

@@ -241,29 +241,58 @@ static bool owner_commit(struct queue_conn *conn, enum sql_statement which,
 	return false;
 }
 
+/* Whose names killed too many routers in a row. */
+static bool blame_queues(
+    struct queue_conn *conn, const int64_t *left, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		int died =
+		    queue_attempts_blame(conn->queue->attempts, -left[i]);
+
+		if (died >= QUEUE_CRASHES_MOST &&
+		    !queue_blame_hold(conn, -left[i], err))
+			return false;
+	}
+	return true;
+}
+
+/* left: ascending; scheduled queues, which are negative, before recipients. */
+static bool blame(struct queue_conn *conn, const int64_t *left, size_t count,
+    size_t *back, struct err *err)
+{
+	size_t queues = 0;
+
+	while (queues < count && left[queues] < 0)
+		queues++;
+	if (count)
+		diag_warn("%s: the last router died while it was at %zu "
+			  "recipients and %zu scheduled queues",
+		    conn->queue->path, count - queues, queues);
+	return queue_blame_waiting(conn, left + queues, count - queues, err) &&
+	       queue_leases_back(
+		   conn, left + queues, count - queues, back, err) &&
+	       blame_queues(conn, left, queues, err);
+}
+
 static bool take_back(
     struct queue_conn *conn, bool unclean, size_t *count, struct err *err)
 {
 	struct queue *queue = conn->queue;
-	const int64_t *suspects = NULL;
-	size_t suspect_count = 0;
-	struct err why = {0};
+	const int64_t *left = NULL;
+	size_t left_count = 0;
+	struct err reason = {0};
 
-	queue->attempts = queue_attempts_open(queue->path, &why);
+	queue->attempts = queue_attempts_open(queue->path, &reason);
 	if (!queue->attempts)
 		diag_warn("%s; should the router die, nobody will know over "
 			  "which message",
-		    why.text);
+		    reason.text);
 	else if (unclean)
-		suspects = queue_attempts_left(queue->attempts, &suspect_count);
-	if (!queue_leases_back(conn, suspects, suspect_count, count, err))
+		left = queue_attempts_left(queue->attempts, &left_count);
+	if (!blame(conn, left, left_count, count, err))
 		return false;
-	if (suspect_count)
-		diag_warn("%s: the last router died while it was at %zu "
-			  "recipients",
-		    queue->path, suspect_count);
 	if (queue->attempts)
-		queue_attempts_clear(queue->attempts);
+		queue_attempts_clear(queue->attempts, unclean);
 	return true;
 }
 
@@ -469,6 +498,16 @@ bool queue_router_runs(const struct queue *queue)
 int queue_attempt_begins(struct queue *queue, int64_t recipient_id)
 {
 	return queue_attempts_begin(queue->attempts, recipient_id);
+}
+
+int64_t queue_is_at(struct queue *queue, enum queue_hand hand, int64_t id)
+{
+	return queue_attempts_at(queue->attempts, hand, id);
+}
+
+bool queue_is_suspected(const struct queue *queue, int64_t scheduled_queue)
+{
+	return queue_attempts_crashes(queue->attempts, scheduled_queue) > 0;
 }
 
 void queue_attempt_ends(struct queue *queue, int mark)

@@ -10,8 +10,6 @@
 #include "mail/address.h"
 #include "queue/queue_db.h"
 
-#define LEASED_BATCH 500
-
 /* ---- which queues ---- */
 
 static bool add_due(struct queue_conn *conn, sqlite3_stmt *stmt, size_t limit,
@@ -135,12 +133,19 @@ static void make_room(struct taking *t)
 	t->size *= 2;
 }
 
+/* Should this row kill us, whoever comes after us knows which it was. */
+static void is_at(const struct taking *t, int64_t id)
+{
+	(void)queue_is_at(t->conn->queue, QUEUE_HAND_WRITER, id);
+}
+
 static void add_row(struct taking *t, sqlite3_stmt *stmt)
 {
 	struct arena *arena = t->arena;
 	struct taken *taken;
 	struct queue_lease *lease;
 
+	is_at(t, sqlite3_column_int64(stmt, 0));
 	make_room(t);
 	taken = &t->items[t->count];
 	lease = &taken->lease;
@@ -170,6 +175,7 @@ static bool read_due(
 
 	if (!stmt)
 		return false;
+	is_at(t, -queue);
 	(void)sqlite3_bind_int64(stmt, 1, queue);
 	(void)sqlite3_bind_int64(stmt, 2, now);
 	(void)sqlite3_bind_int64(
@@ -319,6 +325,7 @@ static bool read_messages(struct taking *t, struct err *err)
 		struct taken *taken = &t->items[i], *first;
 		char key[24];
 
+		is_at(t, taken->lease.recipient_id);
 		if (i > 0 && t->items[i - 1].message_id == taken->message_id) {
 			taken->lease.message = t->items[i - 1].lease.message;
 			taken->order = t->items[i - 1].order;
@@ -339,6 +346,7 @@ static bool read_messages(struct taking *t, struct err *err)
 		(void)map_put(seen, key, taken);
 	}
 	map_free(seen, NULL);
+	is_at(t, 0);
 	return !failed;
 }
 
@@ -394,6 +402,7 @@ bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
 	if (!take_all(&t, queue_ids, limits, count, now, err) ||
 	    !queue_commit(conn, err)) {
 		queue_rollback(conn);
+		is_at(&t, 0);
 		return false;
 	}
 	hand_out(&t, out);
@@ -437,72 +446,11 @@ bool queue_lease_waiting(struct queue_conn *conn, const char *const *ids,
 		return false;
 	if (!take_waiting(&t, ids, count, err) || !queue_commit(conn, err)) {
 		queue_rollback(conn);
+		is_at(&t, 0);
 		return false;
 	}
 	hand_out(&t, out);
 	return true;
-}
-
-static bool is_among(const int64_t *ascending, size_t count, int64_t id)
-{
-	size_t from = 0, to = count;
-
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (ascending[middle] == id)
-			return true;
-		if (ascending[middle] < id)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return false;
-}
-
-/* In steps, so that custody is not held up. */
-bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
-    size_t suspect_count, size_t *count, struct err *err)
-{
-	static const char why[] = "router died while delivering this";
-	int64_t ids[LEASED_BATCH];
-	size_t found;
-
-	do {
-		sqlite3_stmt *stmt = queue_stmt(conn, SQL_LEASED_BATCH, err);
-		enum queue_step step;
-
-		if (!stmt)
-			return false;
-		found = 0;
-		while ((step = queue_step(conn, stmt, err)) == STEP_ROW)
-			ids[found++] = sqlite3_column_int64(stmt, 0);
-		if (step == STEP_FAILED)
-			return false;
-		if (found == 0)
-			return true;
-		if (!queue_begin(conn, QUEUE_LATER, err))
-			return false;
-		for (size_t i = 0; i < found; i++) {
-			stmt = queue_stmt(conn, SQL_LEASED_BACK, err);
-			if (!stmt)
-				goto failed;
-			(void)sqlite3_bind_int64(stmt, 1, ids[i]);
-			(void)sqlite3_bind_int(
-			    stmt, 2, is_among(suspects, suspect_count, ids[i]));
-			(void)sqlite3_bind_int(stmt, 3, QUEUE_CRASHES_MOST);
-			queue_bind_text(stmt, 4, why);
-			if (!queue_run(conn, stmt, err))
-				goto failed;
-		}
-		if (!queue_commit(conn, err))
-			return false;
-		*count += found;
-	} while (found == LEASED_BATCH);
-	return true;
-failed:
-	queue_rollback(conn);
-	return false;
 }
 
 /* ---- content ---- */

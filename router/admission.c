@@ -16,6 +16,7 @@
 #include "router/router.h"
 #include "router/scheduled_queue.h"
 
+#define MOST 64 /* messages with the loader and with Lua */
 #define DEADLINE_MS 10000
 
 static const char event[] = "throttle_insert_ready_queue";
@@ -23,6 +24,8 @@ static const char event[] = "throttle_insert_ready_queue";
 struct admissions {
 	struct router *r;
 	size_t busy;
+	struct list waiting; /* struct ready_message */
+	struct loop_deferred work;
 };
 
 struct admission {
@@ -33,29 +36,6 @@ struct admission {
 	struct script_policy *policy;
 	struct script_call *call;
 };
-
-struct admissions *admissions_new(struct router *r)
-{
-	struct admissions *a = xcalloc(1, sizeof *a);
-
-	a->r = r;
-	return a;
-}
-
-void admissions_free(struct admissions *a)
-{
-	free(a);
-}
-
-bool admissions_needed(const struct router *r)
-{
-	return script_policy_handles(r->policy, event);
-}
-
-size_t admissions_busy(const struct admissions *a)
-{
-	return a->busy;
-}
 
 static void end(struct admission *ad)
 {
@@ -68,7 +48,14 @@ static void end(struct admission *ad)
 	message_unref(ad->message);
 	free(ad);
 	all->busy--;
+	if (!list_empty(&all->waiting))
+		loop_defer(all->r->loop, &all->work);
 	router_progress(all->r);
+}
+
+static bool may_go_on(const struct admissions *a)
+{
+	return !(a->r->holds & (HOLD_STOPPING | HOLD_POISON));
 }
 
 static void abandon(struct admission *ad, const char *why)
@@ -90,10 +77,10 @@ static void go_on(struct admission *ad)
 	meta_write_json(ad->message->meta, &meta);
 	rm->m.meta_json = arena_strndup(rm->arena, meta.data, meta.len);
 	buf_release(&meta);
-	if (ad->all->r->holds & (HOLD_STOPPING | HOLD_POISON))
-		outcome_return_waiting(ad->all->r->outcomes, rm);
-	else
+	if (may_go_on(ad->all))
 		scheduled_queue_admitted(rm->sq, rm);
+	else
+		outcome_return_waiting(ad->all->r->outcomes, rm);
 	end(ad);
 }
 
@@ -175,14 +162,62 @@ static void loaded(struct message **messages, const struct err *err, void *ctx)
 	    ad->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, ad);
 }
 
+static void start_more(struct admissions *a)
+{
+	while (!list_empty(&a->waiting) && a->busy < MOST) {
+		struct ready_message *rm =
+		    LIST_ITEM(a->waiting.next, struct ready_message, link);
+		struct ready_message *const one[] = {rm};
+		struct admission *ad;
+
+		list_remove(&rm->link);
+		if (!may_go_on(a)) {
+			outcome_return_waiting(a->r->outcomes, rm);
+			continue;
+		}
+		ad = xcalloc(1, sizeof *ad);
+		ad->item.run = run_answered;
+		ad->all = a;
+		ad->rm = rm;
+		a->busy++;
+		message_load(a->r->loader, one, 1, loaded, ad);
+	}
+}
+
 void admissions_put(struct admissions *a, struct ready_message *rm)
 {
-	struct admission *ad = xcalloc(1, sizeof *ad);
-	struct ready_message *const one[] = {rm};
+	list_add_tail(&a->waiting, &rm->link);
+	start_more(a);
+}
 
-	ad->item.run = run_answered;
-	ad->all = a;
-	ad->rm = rm;
-	a->busy++;
-	message_load(a->r->loader, one, 1, loaded, ad);
+/* ---- */
+
+static void run_work(struct loop_deferred *d)
+{
+	start_more(CONTAINER_OF(d, struct admissions, work));
+}
+
+struct admissions *admissions_new(struct router *r)
+{
+	struct admissions *a = xcalloc(1, sizeof *a);
+
+	a->r = r;
+	list_init(&a->waiting);
+	loop_deferred_init(&a->work, run_work);
+	return a;
+}
+
+void admissions_free(struct admissions *a)
+{
+	free(a);
+}
+
+bool admissions_needed(const struct router *r)
+{
+	return script_policy_handles(r->policy, event);
+}
+
+size_t admissions_busy(const struct admissions *a)
+{
+	return a->busy + !list_empty(&a->waiting);
 }

@@ -5,7 +5,9 @@
  * leased, before its source is chosen (policy language, 10.6).  A message whose
  * due time the policy moved into the future waits for that, with a Delayed
  * record and its attempts unchanged (D27); one that it put into another
- * scheduled queue goes there; all others go on.
+ * scheduled queue goes there; all others go on.  Some tens are asked about at a
+ * time, the rest wait here: should one of them kill the router, few others are
+ * suspected.
  *
  * Threads: the loop's.
  */

@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/xalloc.h"
+#include "queue/queue.h"
 #include "router/body.h"
 #include "router/destination.h"
 #include "router/lua_connection.h"
@@ -99,7 +100,7 @@ void connection_refuse(struct connection *c, struct ready_message *rm,
 	outcome_report_waiting(c->rq->r->outcomes, rm, reply, &attempt);
 }
 
-static struct delivery_job *next_job(struct connection *c)
+static struct delivery_job *take_job(struct connection *c)
 {
 	struct ready_queue *rq = c->rq;
 	struct ready_message *rm;
@@ -113,6 +114,8 @@ static struct delivery_job *next_job(struct connection *c)
 		return NULL;
 	}
 	while ((rm = ready_queue_first(rq)) != NULL) {
+		(void)queue_is_at(
+		    rq->r->queue, QUEUE_HAND_LOOP, rm->info[0].row);
 		if (ready_message_circles(rm, &reply)) {
 			connection_refuse(c, rm, &reply);
 			continue;
@@ -128,6 +131,15 @@ static struct delivery_job *next_job(struct connection *c)
 		return job;
 	}
 	return NULL;
+}
+
+static struct delivery_job *next_job(struct connection *c)
+{
+	struct queue *queue = c->rq->r->queue;
+	struct delivery_job *job = take_job(c);
+
+	(void)queue_is_at(queue, QUEUE_HAND_LOOP, 0);
+	return job;
 }
 
 /* ---- what the session asks and tells ---- */

@@ -299,7 +299,7 @@ static void want_source(struct pool_entry *p, const char *name, size_t index)
 	s->asking = true;
 	s->epoch = e->epoch;
 	policy_ask(e->r, "get_egress_source", &egress_source_params, &name, 1,
-	    got_source, s);
+	    0, got_source, s);
 }
 
 /* Takes the reference. */
@@ -413,7 +413,7 @@ void egress_resolve(
 		loop_defer(e->r->loop, &p->built_in);
 	else
 		policy_ask(e->r, "get_egress_pool", &egress_pool_params, &name,
-		    1, got_pool, p);
+		    1, 0, got_pool, p);
 }
 
 void egress_flush(struct egress *e)

@@ -24,6 +24,7 @@
 #include "router/queue_thread.h"
 #include "router/ready_message.h"
 #include "router/router.h"
+#include "router/suspects.h"
 
 #define QUEUES_MOST 20000
 #define PAGE 500
@@ -350,8 +351,7 @@ void intake_settled(struct intake *in, struct ready_message *rm)
 	if (--rm->unsettled > 0)
 		return;
 	sq->leased_messages--;
-	if (in->r->suspect == rm)
-		in->r->suspect = NULL;
+	suspects_settled(in->r->suspects, rm);
 	if (rm->settled)
 		rm->settled(rm->settled_ctx);
 	ready_message_free(rm, &in->r->inline_bytes);

@@ -125,6 +125,7 @@ static void serve(struct inbox_item *item, void *ctx)
 {
 	struct load *load = CONTAINER_OF(
 	    CONTAINER_OF(item, struct loop_item, item), struct load, item);
+	struct queue *queue = load->loader->r->queue;
 	struct queue_conn *conn = NULL;
 
 	(void)ctx;
@@ -134,7 +135,11 @@ static void serve(struct inbox_item *item, void *ctx)
 
 		/* Of rm only what never changes: the loop may be at the rest.
 		 */
-		m->content = read_content(load, &load->rms[i]->m, &conn);
+		const struct ready_message *rm = load->rms[i];
+		int mark = queue_attempt_begins(queue, rm->info[0].row);
+
+		m->content = read_content(load, &rm->m, &conn);
+		queue_attempt_ends(queue, mark);
 		load->ok = m->content != NULL;
 	}
 	queue_disconnect(conn);
@@ -192,9 +197,15 @@ void message_load(struct message_loader *loader,
     void *ctx)
 {
 	struct load *load = load_new(loader, rms, count, done, ctx);
+	struct queue *queue = loader->r->queue;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		int64_t before =
+		    queue_is_at(queue, QUEUE_HAND_LOOP, rms[i]->info[0].row);
+
 		load->messages[i] = whole(rms[i]);
+		(void)queue_is_at(queue, QUEUE_HAND_LOOP, before);
+	}
 	worker_pool_put(loader->pool, &load->item.item);
 }
 

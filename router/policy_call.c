@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "queue/queue.h"
 #include "router/record_memory.h"
 #include "router/router.h"
 
@@ -23,6 +24,9 @@ struct policy_call {
 	struct script_call *call;
 	const char *event;
 	const struct param_set *set;
+	int64_t queue;  /* 0: of none */
+	bool suspected; /* a router died while this was asked, or near it */
+	int mark;       /* of queue_attempt_begins() */
 	policy_answer_fn *answer;
 	void *ctx;
 };
@@ -154,7 +158,11 @@ static void run_answer(struct loop_item *item)
 	struct router *r = pc->r;
 
 	r->policy_calls_out--;
+	if (pc->suspected)
+		r->suspect_calls_out--;
 	answer(pc);
+	if (pc->mark)
+		queue_attempt_ends(r->queue, pc->mark);
 	script_call_free(pc->call);
 	script_policy_unref(pc->policy);
 	free(pc);
@@ -168,15 +176,34 @@ static void on_lua_thread(struct script_call *call, void *ctx)
 	loop_post(pc->r->loop, &pc->item);
 }
 
+/* NULL: nothing that may be asked now. */
+static struct policy_call *next_call(struct router *r)
+{
+	struct list *pos, *tmp;
+
+	if (r->policy_calls_out >= POLICY_CALLS_MOST)
+		return NULL;
+	LIST_EACH (pos, tmp, &r->policy_calls_waiting) {
+		struct policy_call *pc =
+		    LIST_ITEM(pos, struct policy_call, link);
+
+		if (!pc->suspected || r->suspect_calls_out == 0)
+			return pc;
+	}
+	return NULL;
+}
+
 static void start_waiting(struct router *r)
 {
-	while (r->policy_calls_out < POLICY_CALLS_MOST &&
-	       !list_empty(&r->policy_calls_waiting)) {
-		struct policy_call *pc = LIST_ITEM(
-		    r->policy_calls_waiting.next, struct policy_call, link);
+	struct policy_call *pc;
 
+	while ((pc = next_call(r)) != NULL) {
 		list_remove(&pc->link);
 		r->policy_calls_out++;
+		if (pc->suspected)
+			r->suspect_calls_out++;
+		if (pc->queue)
+			pc->mark = queue_attempt_begins(r->queue, -pc->queue);
 		script_call_submit(
 		    pc->call, clock_now_ms() + DEADLINE_MS, on_lua_thread, pc);
 	}
@@ -216,7 +243,7 @@ void policy_ask_key(struct router *r, const struct value *source,
 
 void policy_ask(struct router *r, const char *event,
     const struct param_set *set, const char *const *args, size_t arg_count,
-    policy_answer_fn *answer_fn, void *ctx)
+    int64_t queue, policy_answer_fn *answer_fn, void *ctx)
 {
 	struct policy_call *pc = xcalloc(1, sizeof *pc);
 
@@ -230,6 +257,8 @@ void policy_ask(struct router *r, const char *event,
 		loop_post(r->loop, &pc->item);
 		return;
 	}
+	pc->queue = queue;
+	pc->suspected = queue && queue_is_suspected(r->queue, queue);
 	submit(pc);
 	for (size_t i = 0; i < arg_count; i++)
 		script_arg_string(pc->call, args[i]);

@@ -34,11 +34,13 @@ typedef void policy_answer_fn(
     struct record_ref *ref, const struct err *err, void *ctx);
 
 struct policy_call;
-/* Never NULL in `event` and `set`; arguments may be NULL: nil.  answer() is
- * called later, never from here. */
+/* Never NULL in `event` and `set`; arguments may be NULL: nil.  queue: the id
+ * of the scheduled queue that it is about, which is suspected when the router
+ * dies meanwhile; 0: none.  Suspects are asked about one at a time.  answer()
+ * is called later, never from here. */
 void policy_ask(struct router *r, const char *event,
     const struct param_set *set, const char *const *args, size_t arg_count,
-    policy_answer_fn *answer, void *ctx);
+    int64_t queue, policy_answer_fn *answer, void *ctx);
 
 /* The bytes behind a key source (policy language, 3.10): the record of ref is a
  * struct value, a string, or err says why not. */

@@ -241,6 +241,16 @@ static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 	ready_queue_work(rq);
 }
 
+/* Whose mail the answer is wanted for. */
+static int64_t asking_queue(const struct ready_queue *rq)
+{
+	if (rq->waiting_count > 0)
+		return ready_queue_first(rq)->sq->id;
+	if (!list_empty(&rq->routes))
+		return LIST_ITEM(rq->routes.next, struct route, waiter)->sq->id;
+	return 0;
+}
+
 /* False: it is being asked for; open connections go on meanwhile. */
 static bool have_path(struct ready_queue *rq)
 {
@@ -256,7 +266,7 @@ static bool have_path(struct ready_queue *rq)
 		rq->path_asking = true;
 		rq->path_epoch = epoch;
 		policy_ask(rq->r, "get_egress_path_config", &egress_path_params,
-		    args, COUNT(args), got_path, rq);
+		    args, COUNT(args), asking_queue(rq), got_path, rq);
 	}
 	return false;
 }

@@ -71,6 +71,7 @@ static void got_config(struct record_ref *ref, const struct err *err, void *ctx)
 {
 	struct asking *a = ctx;
 
+	ready_message_ends(a->q.rm, a->r->queue, a->q.recipients, a->q.count);
 	a->config = ref;
 	if (ref)
 		a->answer.config = ref->record;
@@ -96,10 +97,11 @@ static void elsewhere(struct asking *a, const char *name)
 		return;
 	}
 	parts = queue_name_parse(a->answer.queue, arena);
+	ready_message_begins(a->q.rm, a->r->queue, a->q.recipients, a->q.count);
 	policy_ask(a->r, "get_queue_config", &queue_config_params,
 	    (const char *[]){parts.domain, parts.tenant, parts.campaign,
 		parts.routing_domain},
-	    4, got_config, a);
+	    4, 0, got_config, a);
 }
 
 static void take_value(struct asking *a)

@@ -36,6 +36,7 @@
 #include "router/record_memory.h"
 #include "router/source_health.h"
 #include "router/sts_memory.h"
+#include "router/suspects.h"
 #include "router/tls_counts.h"
 
 #define STOP_MS EGRESS_PATH_SHUTDOWN_MS
@@ -72,7 +73,7 @@ static bool is_quiet(const struct router *r)
 	       admissions_busy(r->admissions) == 0 &&
 	       rebindings_busy(r->rebindings) == 0 &&
 	       enumerations_busy(r->enumerations) == 0 &&
-	       intake_leasing(r->intake) == 0;
+	       !suspects_wait(r->suspects) && intake_leasing(r->intake) == 0;
 }
 
 void router_progress(struct router *r)
@@ -264,6 +265,7 @@ bool router_start(struct router *r, struct err *err)
 	r->tls_counts = tls_counts_new(r);
 	r->records = record_memory_new();
 	r->held = held_queues_new(r);
+	r->suspects = suspects_new(r);
 	r->intake = intake_new(r);
 	r->egress = egress_new(r);
 	r->health = source_health_new();
@@ -292,6 +294,7 @@ void router_end(struct router *r)
 	enumerations_free(r->enumerations);
 	injections_free(r->injections);
 	intake_free(r->intake);
+	suspects_free(r->suspects);
 	ready_queues_free(r->ready);
 	egress_free(r->egress);
 	source_health_free(r->health);

@@ -123,7 +123,8 @@ struct router {
 	atomic_llong inline_bytes; /* added by the queue writer thread */
 	size_t chunks_out;         /* body.c: being read now, and waiting */
 	struct list chunks_waiting;
-	size_t policy_calls_out; /* policy_call.c: with Lua now, and waiting */
+	size_t policy_calls_out;  /* policy_call.c: with Lua now, and waiting */
+	size_t suspect_calls_out; /* of them, about queues that are suspected */
 	struct list policy_calls_waiting;
 	struct record_memory *records;
 	struct ready_means *plain_means; /* ready_means.c: the last of them */
@@ -142,8 +143,7 @@ struct router {
 	struct enumerations *enumerations;
 	struct rebindings *rebindings;
 	atomic_int orders; /* steering.c: being carried out */
-	/* The message over which two routers died, and that is tried now. */
-	const struct ready_message *suspect;
+	struct suspects *suspects;
 	size_t lua_connections;    /* open now */
 	struct loop_timer *second; /* looks at everything once a second */
 	int64_t stop_began;        /* clock_now_ms */

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/script.h"
+#include "queue/queue.h"
 #include "router/admission.h"
 #include "router/deferred_injection.h"
 #include "router/destination.h"
@@ -26,6 +27,7 @@
 #include "router/ready_message.h"
 #include "router/ready_queues.h"
 #include "router/router.h"
+#include "router/suspects.h"
 
 #define REFUSALS_AT_ONCE 200
 
@@ -206,7 +208,7 @@ static bool have_config(struct scheduled_queue *sq)
 		sq->config_asking = true;
 		sq->config_epoch = epoch;
 		policy_ask(sq->r, "get_queue_config", &queue_config_params,
-		    args, COUNT(args), got_config, sq);
+		    args, COUNT(args), sq->id, got_config, sq);
 	}
 	return false;
 }
@@ -329,10 +331,8 @@ static void prepare_lua(struct scheduled_queue *sq)
 	intake_runnable(sq->r->intake, sq);
 }
 
-void scheduled_queue_prepare(struct scheduled_queue *sq)
+static void prepare(struct scheduled_queue *sq)
 {
-	if (sq->state != SQ_PREPARING)
-		intake_set_state(sq->r->intake, sq, SQ_PREPARING);
 	if (sq->refusal.code || sq->drop || sq->inject) {
 		intake_runnable(sq->r->intake, sq);
 		return;
@@ -350,6 +350,16 @@ void scheduled_queue_prepare(struct scheduled_queue *sq)
 		return;
 	}
 	intake_runnable(sq->r->intake, sq);
+}
+
+void scheduled_queue_prepare(struct scheduled_queue *sq)
+{
+	int64_t before = queue_is_at(sq->r->queue, QUEUE_HAND_LOOP, -sq->id);
+
+	if (sq->state != SQ_PREPARING)
+		intake_set_state(sq->r->intake, sq, SQ_PREPARING);
+	prepare(sq);
+	(void)queue_is_at(sq->r->queue, QUEUE_HAND_LOOP, before);
 }
 
 /* ---- room ---- */
@@ -529,16 +539,6 @@ void scheduled_queue_admitted(
 		outcome_return_waiting(sq->r->outcomes, rm);
 }
 
-/* One suspect at a time: another one looks again in a second. */
-static bool must_wait(struct router *r, const struct ready_message *rm)
-{
-	if (!ready_message_suspected(rm))
-		return false;
-	if (!r->suspect)
-		r->suspect = rm;
-	return r->suspect != rm;
-}
-
 void scheduled_queue_enumerated(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
@@ -557,14 +557,15 @@ void scheduled_queue_dispatch(
     struct scheduled_queue *sq, struct ready_message *rm)
 {
 	struct outcomes *o = sq->r->outcomes;
+	struct queue *queue = sq->r->queue;
+	int64_t before = queue_is_at(queue, QUEUE_HAND_LOOP, rm->info[0].row);
 
 	if (sq->drop) {
 		outcome_drop_waiting(o, rm);
-	} else if (must_wait(sq->r, rm)) {
-		for (size_t i = 0; i < rm->count; i++)
-			rm->info[i].due_at = clock_unix() + 1;
-		outcome_return_waiting(o, rm);
+	} else if (suspects_take(sq->r->suspects, rm)) {
+		; /* others are tried first */
 	} else if (!enumerations_take(sq->r->enumerations, rm)) {
 		scheduled_queue_enumerated(sq, rm);
 	}
+	(void)queue_is_at(queue, QUEUE_HAND_LOOP, before);
 }

@@ -274,6 +274,23 @@ UPDATE recipient
                            ELSE held_because END
  WHERE id = ?1;
 
+-- name: blame_waiting
+-- The router died while it was about to lease this one.
+UPDATE recipient
+   SET crashes = crashes + ?2,
+       state = CASE WHEN crashes + ?2 >= ?3 THEN 2 ELSE 0 END,
+       held_because = CASE WHEN crashes + ?2 >= ?3 THEN ?4
+                           ELSE held_because END
+ WHERE id = ?1 AND state = 0;
+-- name: blame_queue
+SELECT id FROM recipient WHERE queue = ?1 AND state = 0 LIMIT 500;
+-- name: blame_hold
+UPDATE recipient
+   SET state = 2, held_because = ?4, crashes = max(crashes + ?2, ?3)
+ WHERE id = ?1 AND state = 0;
+-- name: blame_name
+SELECT name FROM queue WHERE id = ?1;
+
 -- name: owner_read
 SELECT pid, started_at, alive_until, stopped_at FROM owner WHERE id = ?1;
 -- name: owner_start

@@ -111,7 +111,7 @@ static struct record_ref *ask_policy(struct routing *r, const char *event,
 {
 	struct answer_slot slot = {.loop = r->router.loop};
 
-	policy_ask(&r->router, event, set, args, count, got_record, &slot);
+	policy_ask(&r->router, event, set, args, count, 0, got_record, &slot);
 	loop_run(r->router.loop);
 	if (slot.failed) {
 		*err = slot.err;

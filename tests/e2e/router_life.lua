@@ -1,6 +1,7 @@
 -- The life of a router: what it died over, what it sees first, how it stops.
 local t = require 'harness'
 local sched = require 'sched'
+local sys = require 'sys'
 
 local function hold_until_dead(router)
   while router:running() do
@@ -69,6 +70,89 @@ t.test('what only waited when the router died is not suspected', function()
     end
   end
   t.rows(router:sql 'SELECT sum(crashes), max(crashes) FROM recipient', { { 1, 1 } })
+end)
+
+-- Starts routers until one delivers all that can be delivered; returns it, and how many died. What
+-- policy(dying) writes into the file `dying` says that its event kills the router.
+local function until_one_lives(policy)
+  for died = 0, 6 do
+    local dying = ('%s/dying.%d'):format(t.dir(), died)
+    local router = t.router { policy = policy(("io.open('%s', 'w'):close() kumo.sleep(60)"):format(dying)) }
+    local fate = t.wait_for('an event that kills, or the end of the queue', function()
+      return t.read(dying) and 'dies'
+        or router:sql('SELECT count(*) FROM recipient WHERE state < 2')[1][1] == 0 and 'lives'
+    end, 60000)
+    if fate == 'lives' then
+      return router, died
+    end
+    router:kill()
+  end
+  error 'seven died'
+end
+
+t.test('a scheduled queue whose configuration kills the router is held, and others go on', function()
+  local sink = t.smtp_sink()
+  local first = t.router { policy = t.smart_host '127.0.0.1:9' }
+  t.eq(first:stop(), 0)
+  for _, to in ipairs { 'a@one.test', 'b@two.test', 'c@poison.test', 'd@poison.test', 'e@three.test' } do
+    first:enqueue { to = to }
+  end
+  local router, died = until_one_lives(function(kill)
+    -- An expression in the table that the handler returns.
+    return t.smart_host(sink, { queue = ([[provider_name = (function()
+      if domain == 'poison.test' then %s end
+    end)(),]]):format(kill) })
+  end)
+  t.eq(died, 3)
+  t.rows(router:sql 'SELECT address, state, held_because FROM recipient ORDER BY address', {
+    { 'c@poison.test', 2, 'router died while preparing the queue of this' },
+    { 'd@poison.test', 2, 'router died while preparing the queue of this' },
+  })
+  t.has(router:output(), 'queue poison.test: the router died 3 times while it prepared it: 2 recipients are held')
+end)
+
+t.test('a message that kills the router in throttle_insert_ready_queue is held alone', function()
+  local sink = t.smtp_sink()
+  local first = t.router { policy = t.smart_host '127.0.0.1:9' }
+  t.eq(first:stop(), 0)
+  first:enqueue { to = 'a@example.com', count = 90 }
+  first:enqueue { to = 'poison@example.com' }
+  first:enqueue { to = 'b@example.com', count = 90 }
+  local router, died = until_one_lives(function(kill)
+    return t.smart_host(sink, { extra = ([[
+      kumo.on('throttle_insert_ready_queue', function(message)
+        if message:recipient().user == 'poison' then %s end
+      end)]]):format(kill) })
+  end)
+  t.eq(died, 3)
+  t.rows(router:sql 'SELECT address, state, held_because FROM recipient', {
+    { 'poison@example.com', 2, 'router died while delivering this' },
+  })
+end)
+
+t.test('a router that stops gives suspects back that wait for their turn', function()
+  local tried, go = 0, false
+  local sink = t.smtp_sink { dot = function()
+    tried = tried + 1
+    while not go do
+      sched.pass(10)
+    end
+    return '250 2.0.0 taken'
+  end }
+  local router = t.router { policy = t.smart_host '127.0.0.1:9' }
+  t.eq(router:stop(), 0)
+  router:enqueue { to = 'a@example.com', count = 4 }
+  sys.sql(t.context().queue, 'UPDATE recipient SET crashes = 2', true)
+  router = t.router { policy = t.smart_host(sink) }
+  t.wait_for('one that is tried, three that wait', function()
+    return tried == 1 and router:sql('SELECT count(*) FROM recipient WHERE state = 1')[1][1] == 4
+  end)
+  router:signal(15)
+  router:line 'stopping'
+  go = true
+  t.eq(router:wait(60000), 0)
+  t.rows(router:sql 'SELECT state, crashes FROM recipient', { { 0, 2 }, { 0, 2 }, { 0, 2 } })
+  t.eq(#sink:messages(), 1)
 end)
 
 -- ---- spool_message_enumerated ----

@@ -315,6 +315,92 @@ START_TEST(without_room_for_the_table_the_router_works_and_suspects_nobody)
 }
 END_TEST
 
+static void one_dies(enum queue_hand hand, int64_t id)
+{
+	pid_t child = fork();
+	int status;
+
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		struct queue *other = store_open(path, QUEUE_ROUTER);
+
+		(void)queue_is_at(other, hand, id);
+		(void)raise(SIGKILL);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* As many routers die while a thread of theirs says that it is at `id`, with
+ * nothing leased; then one lives. */
+static void die_at(enum queue_hand hand, int64_t id, int times)
+{
+	queue_disconnect(conn);
+	queue_close(queue);
+	for (int i = 0; i < times; i++)
+		one_dies(hand, id);
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+}
+
+START_TEST(what_kills_three_routers_before_it_is_leased_is_held)
+{
+	put_many(conn, "example.com", 3);
+	die_at(QUEUE_HAND_WRITER, 2, 2);
+	ck_assert_int_eq(count_of("id = 2 AND state = 0 AND crashes = 2"), 1);
+	die_at(QUEUE_HAND_WRITER, 2, 1);
+	ck_assert_int_eq(count_of("id = 2 AND state = 2"), 1);
+	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 2);
+	ck_assert_str_eq(sql_text(path, "SELECT held_because FROM recipient "
+					"WHERE state = 2"),
+	    "router died while delivering this");
+}
+END_TEST
+
+START_TEST(a_scheduled_queue_that_kills_three_routers_is_held_whole)
+{
+	int64_t id;
+
+	put_many(conn, "example.com", 1203);
+	put_many(conn, "example.org", 2);
+	id = sql_int(path, "SELECT id FROM queue WHERE name = 'example.com'");
+	die_at(QUEUE_HAND_LOOP, -id, 2);
+	ck_assert_int_eq(count_of("state = 0"), 1205);
+	ck_assert(queue_is_suspected(queue, id));
+	ck_assert(!queue_is_suspected(queue, id + 1));
+	/* A clean stop, then three in a row. */
+	die_at(QUEUE_HAND_LOOP, -id, 2);
+	ck_assert_int_eq(count_of("state = 0"), 1205);
+	die_at(QUEUE_HAND_LOOP, -id, 3);
+	ck_assert_int_eq(count_of("state = 2"), 1203);
+	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 2);
+	ck_assert_str_eq(
+	    sql_text(path, "SELECT DISTINCT held_because FROM recipient "
+			   "WHERE state = 2"),
+	    "router died while preparing the queue of this");
+}
+END_TEST
+
+START_TEST(a_clean_stop_clears_a_scheduled_queue)
+{
+	put_many(conn, "example.com", 1);
+	die_at(QUEUE_HAND_LOOP, -1, 1);
+	ck_assert(queue_is_suspected(queue, 1));
+	die_at(QUEUE_HAND_LOOP, 0, 0);
+	ck_assert(!queue_is_suspected(queue, 1));
+	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 1);
+}
+END_TEST
+
+START_TEST(a_lease_is_at_nothing_when_it_is_over)
+{
+	put_many(conn, "example.com", 3);
+	ck_assert_uint_eq(lease_due(conn, 100, clock_unix(), arena).count, 3);
+	ck_assert_int_eq(queue_is_at(queue, QUEUE_HAND_WRITER, 5), 0);
+	ck_assert_int_eq(queue_is_at(queue, QUEUE_HAND_WRITER, 0), 5);
+}
+END_TEST
+
 START_TEST(more_attempts_than_places_are_not_noted)
 {
 	static int marks[40000];
@@ -389,6 +475,11 @@ TCase *lease_tests(void)
 	tcase_add_test(
 	    t, without_room_for_the_table_the_router_works_and_suspects_nobody);
 	tcase_add_test(t, more_attempts_than_places_are_not_noted);
+	tcase_add_test(t, what_kills_three_routers_before_it_is_leased_is_held);
+	tcase_add_test(
+	    t, a_scheduled_queue_that_kills_three_routers_is_held_whole);
+	tcase_add_test(t, a_clean_stop_clears_a_scheduled_queue);
+	tcase_add_test(t, a_lease_is_at_nothing_when_it_is_over);
 	tcase_add_test(t, a_clean_stop_suspects_nothing);
 	tcase_add_test(t, a_commit_rings_the_doorbell);
 	return t;
