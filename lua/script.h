@@ -40,6 +40,7 @@ struct script_options {
 	int64_t init_deadline_ms; /* for load, pre_init and init; 0: 60 s */
 };
 
+struct buf;
 struct script_policy;
 
 /* Loads, runs pre_init and init; in SCRIPT_CHECK validate_config too, and then
@@ -154,6 +155,9 @@ const struct script_reject *script_call_reject(const struct script_call *call);
 /* "event: file:line: what" after SCRIPT_ERROR and SCRIPT_EXPIRED, else "".  Not
  * logged here: the caller knows which session it is about. */
 const char *script_call_error(const struct script_call *call);
+/* The call as a person would write it, `get_egress_source("ip-1")`: arguments
+ * that are text, cut short; "..." for others, none for nil at the end. */
+void script_call_title(const struct script_call *call, struct buf *out);
 /* Where the handler that answered stands: "policy.lua:12"; "" when nobody. */
 const char *script_call_where(const struct script_call *call);
 /* The caller owns the result; NULL when no conn_meta was given, and after

@@ -3,6 +3,7 @@
  */
 #include "lua/script_call.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/xalloc.h"
@@ -13,6 +14,7 @@
 #include "lua/script_state.h"
 
 /* No deadline is later than this, so that sums of times do not overflow. */
+#define TITLE_ARG_MOST 100
 #define LATEST_MS (10LL * 365 * 86400 * 1000)
 
 struct script_call *script_call_make(struct script_policy *p, const char *event)
@@ -274,6 +276,40 @@ const char *script_call_error(const struct script_call *call)
 	if (call->stage != CALL_DONE)
 		return call->expired_text;
 	return call->answer.error ? call->answer.error : "";
+}
+
+static bool is_nil(const struct script_arg *arg)
+{
+	return arg->type == ARG_VALUE && arg->value.type == VALUE_NIL;
+}
+
+static void add_title(struct buf *out, const struct script_arg *arg)
+{
+	char quoted[TITLE_ARG_MOST];
+	const struct value *v = &arg->value;
+
+	if (is_nil(arg))
+		buf_addstr(out, "nil");
+	else if (arg->type != ARG_VALUE || v->type != VALUE_STRING)
+		buf_addstr(out, "...");
+	else
+		buf_addf(out, "\"%s\"",
+		    diag_quote(quoted, sizeof quoted, v->s, v->len));
+}
+
+void script_call_title(const struct script_call *call, struct buf *out)
+{
+	size_t count = call->arg_count;
+
+	while (count > 0 && is_nil(&call->args[count - 1]))
+		count--;
+	buf_addf(out, "%s(", call->event);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			buf_addstr(out, ", ");
+		add_title(out, &call->args[i]);
+	}
+	buf_addch(out, ')');
 }
 
 const char *script_call_where(const struct script_call *call)

@@ -234,8 +234,10 @@ static void pool_got_source(struct pool_entry *p, size_t index,
 {
 	if (ok)
 		use_source(p, index, s->record, s->expires_at);
-	else if (p->err.class == ERR_NONE)
+	else if (p->err.class == ERR_NONE) {
 		p->err = *err;
+		(void)err_prefix(&p->err, "pool \"%s\"", p->name);
+	}
 	if (--p->open == 0)
 		finish_pool(p);
 }

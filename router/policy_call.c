@@ -4,6 +4,7 @@
 #include "router/policy_call.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/str.h"
@@ -113,6 +114,31 @@ static bool parse(
 	return true;
 }
 
+/* Without the event, which say_which() names with its arguments. */
+static const char *error_text(const struct policy_call *pc)
+{
+	const char *text = script_call_error(pc->call);
+	size_t len = strlen(pc->event);
+
+	if (strncmp(text, pc->event, len) == 0 && text[len] == ':')
+		text += len + 1;
+	return text + strspn(text, " ");
+}
+
+/* One of many names that the event is asked about: which? */
+static void say_which(struct policy_call *pc, struct err *err)
+{
+	const char *where = script_call_where(pc->call);
+	struct buf title = BUF_INIT;
+
+	script_call_title(pc->call, &title);
+	/* An error says itself where it was raised. */
+	if (where[0] && script_call_outcome(pc->call) != SCRIPT_ERROR)
+		(void)err_prefix(err, "%s", where);
+	(void)err_prefix(err, "%s", buf_str(&title));
+	buf_release(&title);
+}
+
 static void answer(struct policy_call *pc)
 {
 	struct record_ref *ref = NULL;
@@ -137,16 +163,11 @@ static void answer(struct policy_call *pc)
 		break;
 	case SCRIPT_ERROR:
 	case SCRIPT_EXPIRED:
-		(void)err_set(
-		    &err, ERR_CONFIG, "%s", script_call_error(pc->call));
+		(void)err_set(&err, ERR_CONFIG, "%s", error_text(pc));
 		break;
 	}
 	if (!ref) {
-		const char *where = script_call_where(pc->call);
-
-		(void)err_prefix(&err, "%s", pc->event);
-		if (where && where[0])
-			(void)err_prefix(&err, "%s", where);
+		say_which(pc, &err);
 		diag_error("policy: %s", err.text);
 	}
 	pc->answer(ref, ref ? NULL : &err, pc->ctx);

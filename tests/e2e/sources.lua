@@ -158,6 +158,38 @@ t.test('a host that refuses the proxy is the host\'s fault', function()
   t.lacks(r.response.content, 'source ip-1')
 end)
 
+t.test('one bad member makes a pool unusable, and is named with its pool, its mistake and the line', function()
+  local router = t.router {
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function(domain)
+  if domain == 'boom' then error 'boom' end
+  return kumo.make_queue_config { egress_pool = domain, protocol = { smtp = { mx_list = { '127.0.0.1:9' } } } }
+end)
+kumo.on('get_egress_pool', function(name)
+  if name == 'nil' then return nil end
+  if name == 'no' then kumo.reject(550, 'not this one') end
+  return kumo.make_egress_pool { name = name, entries = { { name = 'fine' }, { name = name .. '-bad', weight = 0 } } }
+end)
+kumo.on('get_egress_source', function(name)
+  if name == 'typo-bad' then return kumo.make_egress_source { name = name, source_adress = '127.0.0.2' } end
+  if name ~= 'none-bad' then return kumo.make_egress_source { name = name } end
+end)]]):format(t.local_logs()),
+  }
+  for pool, want in pairs {
+    typo = '^no egress pool: pool "typo": get_egress_source%%("typo%%-bad"%%): %s:13: .*unknown key "source_adress" %%(did you mean "source_address"',
+    none = '^no egress pool: pool "none": get_egress_source%%("none%%-bad"%%): %s:%%d+: the handler must return kumo.make_egress_source, not nil$',
+    ['nil'] = '^no egress pool: get_egress_pool%%("nil"%%): %s:%%d+: the handler must return kumo.make_egress_pool, not nil$',
+    no = '^no egress pool: get_egress_pool%%("no"%%): %s:7: kumo.reject%%(550, "not this one"%%)$',
+    boom = '^the queue cannot be configured: get_queue_config%%("boom"%%): %s:4: boom$',
+  } do
+    router:enqueue { to = 'u@' .. pool }
+    local r = t.log(router, 'TransientFailure', { recipient = 'u@' .. pool, code = 451, enhanced = '4.4.4' })
+    t.match(r.response.content, want:format((t.dir():gsub('%p', '%%%0')) .. '/policy.lua'))
+  end
+end)
+
 -- ---- health ----
 
 -- Two sources of equal weight; the first is as `bad` says.

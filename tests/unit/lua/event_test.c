@@ -240,6 +240,37 @@ START_TEST(conn_meta_comes_back_with_what_the_handler_set)
 }
 END_TEST
 
+START_TEST(a_call_has_a_title)
+{
+	struct script_policy *p =
+	    load_policy("kumo.on('get_queue_config', function() end)");
+	struct script_call *call = script_call_new(p, "get_queue_config");
+	struct value list = {.type = VALUE_LIST};
+	struct buf title = BUF_INIT;
+	char longer[300];
+
+	memset(longer, 'x', sizeof longer);
+	longer[sizeof longer - 1] = '\0';
+	script_arg_string(call, "a\n\"b");
+	script_arg_string(call, NULL);
+	script_arg_value(call, &list);
+	script_arg_string(call, NULL);
+	script_call_title(call, &title);
+	ck_assert_str_eq(
+	    buf_str(&title), "get_queue_config(\"a\\x0a\\x22b\", nil, ...)");
+	script_call_free(call);
+	buf_reset(&title);
+	call = script_call_new(p, "get_queue_config");
+	script_arg_string(call, longer);
+	script_call_title(call, &title);
+	ck_assert_uint_lt(title.len, 140);
+	ck_assert(str_ends(buf_str(&title), "x...\")"));
+	buf_release(&title);
+	script_call_free(call);
+	end_policy(p);
+}
+END_TEST
+
 START_TEST(an_event_knows_its_registrars)
 {
 	ck_assert_str_eq(eval("local r = kumo.get_event_registrars 'eval' "
@@ -339,6 +370,7 @@ Suite *event_suite(void)
 	tcase_add_test(tcase, the_handler_that_answered_is_named);
 	tcase_add_test(tcase, conn_meta_comes_back_with_what_the_handler_set);
 	tcase_add_test(tcase, an_event_knows_its_registrars);
+	tcase_add_test(tcase, a_call_has_a_title);
 	tcase_add_loop_test(tcase, a_policy_asks_itself, 0, COUNT(invoked));
 	suite_add_tcase(suite, tcase);
 	return suite;
