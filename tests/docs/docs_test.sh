@@ -84,7 +84,7 @@ done
 
 # members FILE FUNCTION: what the function adds to a JSON object.
 members() {
-	awk -v start="(^| |\\*)$2\\\\(" '$0 ~ start && /^[a-z]/ { on = 1 }
+	awk -v start="(^| |[*])$2\\\\(" '$0 ~ start && /^[a-z]/ { on = 1 }
 		on; /^}/ { on = 0 }' "$src/$1" | tr -d '\n\t' |
 		grep -Eo 'json_add_[a-z]+\( *&?o, "[a-z_]+"' |
 		sed 's/.*"\(.*\)"/\1/'
@@ -225,6 +225,16 @@ for folder in $(sed -n 's/^### \([a-z]*\)$/\1/p' "$hacking"); do
 	done
 	checked=$((checked + $(wc -l <"$scratch/there")))
 done
+
+# ... and every table with its columns.
+awk '/^CREATE TABLE / { table = $3 } /^\)/ { table = "" }
+	table && /^\t[a-z_0-9]+ +[A-Z]/ { print table, $1 }' "$src/sql/schema.sql" \
+	>"$scratch/columns"
+while read -r table column; do
+	checked=$((checked + 1))
+	grep "^| \`$table\` |" "$hacking" | grep -Fq "\`$column\`" ||
+		complain "HACKING.md: column $table.$column is not explained"
+done <"$scratch/columns"
 
 # listed PATH...: each file stands in a table by this path.
 listed() {
