@@ -102,6 +102,16 @@ static int64_t flight_limit(const struct smtp_engine *e)
 	return most;
 }
 
+/* The watchdog bites only where something is waited for that matters. */
+static void set_deadline(struct smtp_engine *e, int64_t limit)
+{
+	int64_t most = e->path->dispatcher_progress_watchdog_timeout.ms;
+
+	e->watched = most > 0 && most < limit && e->stage != STAGE_READY &&
+		     e->stage < STAGE_QUIT;
+	e->deadline = clock_now_ms() + (e->watched ? most : limit);
+}
+
 void smtp_engine_enter(struct smtp_engine *e, enum smtp_stage next)
 {
 	bool in_flight =
@@ -110,8 +120,7 @@ void smtp_engine_enter(struct smtp_engine *e, enum smtp_stage next)
 	diag_debug(
 	    "%s: %s -> %s", e->id, stages[e->stage].name, stages[next].name);
 	e->stage = next;
-	e->deadline = clock_now_ms() +
-		      (in_flight ? flight_limit(e) : stage_limit(e, next));
+	set_deadline(e, in_flight ? flight_limit(e) : stage_limit(e, next));
 }
 
 void smtp_engine_say(struct smtp_engine *e, const char *line)
@@ -458,7 +467,7 @@ enum smtp_step smtp_engine_hear(
 void smtp_engine_content_moves(struct smtp_engine *e)
 {
 	if (e->stage == STAGE_CONTENT || e->stage == STAGE_DOT)
-		e->deadline = clock_now_ms() + stage_limit(e, e->stage);
+		set_deadline(e, stage_limit(e, e->stage));
 }
 
 enum smtp_step smtp_engine_content_failed(
@@ -494,9 +503,19 @@ enum smtp_step smtp_engine_lost(struct smtp_engine *e, const char *why)
 
 enum smtp_step smtp_engine_timeout(struct smtp_engine *e)
 {
-	struct smtp_reply reply = smtp_reply_make(
-	    texts(e), 421, "4.4.2", "timed out %s", stages[e->stage].lost);
+	struct smtp_reply reply;
 
+	if (e->watched)
+		reply = smtp_reply_make(texts(e), 451, "4.4.1",
+		    "no progress for %lld s %s: dropped by "
+		    "dispatcher_progress_watchdog_timeout",
+		    (long long)(e->path->dispatcher_progress_watchdog_timeout
+				    .ms /
+				1000),
+		    stages[e->stage].lost);
+	else
+		reply = smtp_reply_make(texts(e), 421, "4.4.2", "timed out %s",
+		    stages[e->stage].lost);
 	note_end(e);
 	return smtp_engine_end(e, &reply);
 }

@@ -70,7 +70,7 @@ enum smtp_step smtp_engine_content_failed(
 void smtp_engine_content_moves(struct smtp_engine *e);
 void smtp_engine_quit(struct smtp_engine *e);
 /* The connection is gone (TransientFailure 400) or was silent for too long
- * (421 4.4.2). */
+ * (421 4.4.2; 451 4.4.1 when the watchdog of the path was quicker). */
 enum smtp_step smtp_engine_lost(struct smtp_engine *e, const char *why);
 enum smtp_step smtp_engine_timeout(struct smtp_engine *e);
 

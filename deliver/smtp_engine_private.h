@@ -44,6 +44,7 @@ struct smtp_engine {
 	struct arena *heard;
 	enum smtp_stage stage;
 	int64_t deadline;
+	bool watched; /* it is the watchdog's, not that of the stage */
 	struct smtp_extensions can;
 	struct smtp_terms terms;
 	bool tls_up, tls_given_up;

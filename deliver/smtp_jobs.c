@@ -79,8 +79,11 @@ static void take_back_failures(struct delivery_job *job)
 {
 	for (size_t i = 0; i < job->count; i++) {
 		struct delivery_recipient *r = &job->recipients[i];
-		bool is_ours = r->reply.code == 400 ||
-			       (r->reply.code == 421 && !r->reply.command);
+		bool is_ours =
+		    r->reply.code == 400 ||
+		    (!r->reply.command && (r->reply.code == 421 ||
+					      (r->reply.code == 451 &&
+						  r->reply.enhanced[1] == 4)));
 
 		if (!is_ours)
 			continue;

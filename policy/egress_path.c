@@ -217,10 +217,15 @@ static const struct param_spec specs[] = {
     P_ENUM(S, refresh_strategy, refresh_strategy_names, .fallback = "Ttl",
 	.help = "Whether to ask again after refresh_interval, or only when "
 		"the policy changes."),
-    P_NOWHERE("dispatcher_progress_watchdog_timeout", PARAM_DURATION,
-	.flags = PARAM_UNSUPPORTED,
-	.help = "When to abort a delivery that makes no progress. "
-		"Not supported yet."),
+    P_DURATION(S, dispatcher_progress_watchdog_timeout,
+	.shown = "the timeouts of the steps",
+	.help =
+	    "How long a connection may be at the same step of a delivery "
+	    "(connected, without a reply, or without taking any of the "
+	    "content; for custom_lua, in send or send_batch), where that is "
+	    "shorter than the step's own limit: then it is dropped, and the "
+	    "attempt has failed with 451 4.4.1.  0: the limits of the steps "
+	    "alone."),
     P_NOWHERE("aggressive_connection_opening", PARAM_BOOL,
 	.flags = PARAM_IGNORED, .fallback = "false",
 	.help = "Ignored: tuning of another engine."),

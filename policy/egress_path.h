@@ -73,6 +73,7 @@ struct egress_path {
 	enum reconnect_strategy reconnect_strategy;
 	bool try_next_host_on_transport_error;
 	bool ignore_8bit_checks;
+	struct duration dispatcher_progress_watchdog_timeout; /* 0: none */
 	const char *provider_name;
 	struct duration refresh_interval;
 	int refresh_strategy; /* enum refresh_strategy, queue_config.h */

@@ -41,6 +41,7 @@ struct lua_connection {
 	const struct lua_target *target; /* c->destination's */
 	char peer_name[256];
 	enum stage stage;
+	int64_t bites_at; /* the watchdog, the call under way; 0: it does not */
 	struct script_call *call; /* NULL: none runs */
 	struct loop_item answered;
 	struct loop_deferred work;
@@ -178,10 +179,19 @@ static void drop_messages(struct lua_connection *lc)
 		message_unref(lc->messages[i]);
 }
 
+/* The watchdog of the path, where it is quicker; else 0. */
+static int64_t watchdog_ms(const struct lua_connection *lc)
+{
+	int64_t ms = lc->c->plan.path->dispatcher_progress_watchdog_timeout.ms;
+
+	return ms > 0 && ms < SEND_MS ? ms : 0;
+}
+
 static void call_send(
     struct lua_connection *lc, struct message **messages, const struct err *err)
 {
 	bool in_batches = lc->target->batch_size > 1;
+	int64_t limit;
 	struct script_call *call;
 	struct smtp_reply reply;
 	struct arena *arena;
@@ -208,7 +218,10 @@ static void call_send(
 	lc->stage = SENDING;
 	for (size_t i = 0; i < lc->count; i++)
 		ready_message_begins(lc->batch[i], lc->r->queue, NULL, 0);
-	submit(lc, call, SEND_MS);
+	limit = watchdog_ms(lc);
+	/* The handler is stopped a little before its time is over. */
+	lc->bites_at = limit ? clock_now_ms() + limit - limit / 10 : 0;
+	submit(lc, call, limit ? limit : SEND_MS);
 }
 
 static void on_loaded(
@@ -411,9 +424,15 @@ static void sent(struct lua_connection *lc, struct script_call *call)
 	struct arena *arena = arena_new(0);
 	bool bounce = false, broken = false;
 	struct smtp_reply reply = reply_of(call, arena, &bounce, &broken);
+	bool failed = script_call_outcome(call) == SCRIPT_ERROR ||
+		      script_call_outcome(call) == SCRIPT_EXPIRED;
 
-	if (script_call_outcome(call) == SCRIPT_ERROR ||
-	    script_call_outcome(call) == SCRIPT_EXPIRED)
+	if (failed && lc->bites_at && clock_now_ms() >= lc->bites_at)
+		reply = smtp_reply_make(arena, 451, "4.4.1",
+		    "no progress for %lld s: dropped by "
+		    "dispatcher_progress_watchdog_timeout",
+		    (long long)(watchdog_ms(lc) / 1000));
+	if (failed)
 		diag_error("policy: custom_lua %s: %s: %zu messages will be "
 			   "tried again: %s",
 		    lc->target->constructor, lc->batch[0]->m.id, lc->count,

@@ -231,6 +231,20 @@ t.test('max_deliveries_per_connection and a reload end a connection', function()
   t.eq(count '^made', 4)
 end)
 
+t.test('dispatcher_progress_watchdog_timeout ends a send that does not come back', function()
+  local router = t.router {
+    policy = policy {
+      path = "dispatcher_progress_watchdog_timeout = '2s'",
+      body = 'function connection:send(message) kumo.sleep(60) end',
+    },
+  }
+  router:enqueue { to = 'u@hook' }
+  local r = t.log(router, 'TransientFailure', { recipient = 'u@hook', code = 451 }, 20000)
+  t.eq(r.response.enhanced_code, { class = 4, subject = 4, detail = 1 })
+  t.has(r.response.content, 'no progress for 2 s')
+  t.none(router, 'SELECT count(*) - 1 FROM recipient WHERE attempts = 1')
+end)
+
 t.test('a slow handler slows only its own queue', function()
   local router = t.router {
     policy = policy { body = [[

@@ -176,6 +176,20 @@ for what, text in pairs {
   end)
 end
 
+t.test('dispatcher_progress_watchdog_timeout ends what makes no progress, and the attempt counts', function()
+  for stage, what in pairs { mail = 'while sending MAIL FROM', dot = 'after the message was sent' } do
+    local sink = t.smtp_sink { [stage] = 'stall' }
+    local router = t.router { policy = t.smart_host(sink, { path = "dispatcher_progress_watchdog_timeout = '2s'" }) }
+    router:enqueue { to = 'bob@example.com' }
+    local r = t.log(router, 'TransientFailure', { recipient = 'bob@example.com', code = 451 })
+    t.eq(r.response.enhanced_code, { class = 4, subject = 4, detail = 1 })
+    t.has(r.response.content, 'no progress for 2 s ' .. what)
+    t.none(router, 'SELECT count(*) - 1 FROM recipient WHERE attempts = 1')
+    router:kill()
+    os.execute("rm -rf '" .. t.context().logs .. "' '" .. t.context().queue .. "'*")
+  end
+end)
+
 t.test('a handshake that stops half-way, and TLS that is closed in the middle', function()
   local c = t.certificate 'DNS:sink.test'
   local silent = t.smtp_sink {

@@ -257,6 +257,50 @@ START_TEST(bytes_may_come_one_by_one)
 END_TEST
 
 /* The peer's one byte every 10 s must not keep a connection for ever. */
+/* Where it is quicker than the stage; an idle connection is nobody's loss. */
+START_TEST(the_watchdog_ends_what_makes_no_progress)
+{
+	struct play p;
+	size_t used;
+
+	begin(&p, &conversations[0]);
+	p.path.dispatcher_progress_watchdog_timeout.ms = 2000;
+	p.path.idle_timeout.ms = 600000;
+	(void)smtp_engine_hear(p.engine, "220 hi\r\n", 8, &used);
+	ck_assert_int_le(smtp_engine_deadline(p.engine), clock_now_ms() + 2000);
+	ck_assert_int_eq(
+	    smtp_engine_hear(p.engine, "250 peer\r\n", 10, &used), STEP_READY);
+	ck_assert_int_gt(
+	    smtp_engine_deadline(p.engine), clock_now_ms() + 500000);
+	make_job(&p);
+	ck_assert_int_eq(
+	    smtp_engine_begin(p.engine, &p.job, p.arena), STEP_WAIT);
+	ck_assert_int_le(smtp_engine_deadline(p.engine), clock_now_ms() + 2000);
+	ck_assert_int_eq(smtp_engine_timeout(p.engine), STEP_DONE);
+	ck_assert_int_eq(p.rcpts[0].reply.code, 451);
+	ck_assert_str_eq(p.rcpts[0].reply.text,
+	    "no progress for 2 s while sending MAIL FROM: dropped by "
+	    "dispatcher_progress_watchdog_timeout");
+	ck_assert(smtp_engine_cut_short(p.engine));
+	end(&p);
+}
+END_TEST
+
+START_TEST(a_watchdog_that_is_slower_than_the_stage_says_nothing)
+{
+	struct play p;
+
+	begin(&p, &conversations[0]);
+	p.path.dispatcher_progress_watchdog_timeout.ms = 3600000;
+	make_job(&p);
+	hear(&p, "220 hi");
+	hear(&p, "250 peer");
+	ck_assert_int_eq(smtp_engine_timeout(p.engine), STEP_DONE);
+	ck_assert_int_eq(p.rcpts[0].reply.code, 421);
+	end(&p);
+}
+END_TEST
+
 START_TEST(single_bytes_do_not_move_the_deadline)
 {
 	struct play p;
@@ -359,6 +403,9 @@ TCase *engine_tests(void)
 	tcase_add_loop_test(
 	    tc, a_conversation_ends_as_it_should, 0, (int)conversation_count);
 	tcase_add_test(tc, bytes_may_come_one_by_one);
+	tcase_add_test(tc, the_watchdog_ends_what_makes_no_progress);
+	tcase_add_test(
+	    tc, a_watchdog_that_is_slower_than_the_stage_says_nothing);
 	tcase_add_test(tc, single_bytes_do_not_move_the_deadline);
 	tcase_add_loop_test(
 	    tc, each_stage_has_its_time_limit, 0, COUNT(limits));
