@@ -23,6 +23,8 @@ const struct fault_row fault_rows[] = {
     {"maildir.after-link", "the message is in new/, no outcome yet"},
     {"router.after-final-dot", "the final dot is sent, no reply yet"},
     {"report.looking", "one recipient that a report names is looked for"},
+    {"intake.knows-few",
+	"the router knows 40 scheduled queues at a time, not thousands"},
     {"order.step-done", "a step of an operator's order is committed"},
     {"log.before-write", "a log record is about to be written"},
     {"log.after-write", "a log record has been written"},

@@ -91,6 +91,19 @@ bool held_memory_waits(
 	return e && now < e->until && e->until - now <= HELD_BELIEVED_S;
 }
 
+const char *held_memory_why(const struct held_memory *memory, int64_t queue)
+{
+	char key[24];
+	const struct entry *e = map_get(memory->by_queue, key_of(key, queue));
+
+	return e ? e->why : NULL;
+}
+
+size_t held_memory_count(const struct held_memory *memory)
+{
+	return map_count(memory->by_queue);
+}
+
 char *held_memory_take(struct held_memory *memory, int64_t queue)
 {
 	char key[24], *why;

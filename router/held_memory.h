@@ -12,6 +12,7 @@
 #ifndef ROUTER_HELD_MEMORY_H
 #define ROUTER_HELD_MEMORY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -30,6 +31,9 @@ void held_memory_put(struct held_memory *memory, int64_t queue, const char *why,
 /* It is not worth looking at now. */
 bool held_memory_waits(
     const struct held_memory *memory, int64_t queue, int64_t now);
+/* Why it waits; NULL: nothing is known of it. */
+const char *held_memory_why(const struct held_memory *memory, int64_t queue);
+size_t held_memory_count(const struct held_memory *memory);
 /* The queue is known again.  Why it waited, for free(); NULL: nobody knows. */
 char *held_memory_take(struct held_memory *memory, int64_t queue) MUST_USE;
 

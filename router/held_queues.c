@@ -14,6 +14,8 @@
 #include "router/held_memory.h"
 #include "router/outcome.h"
 #include "router/queue_thread.h"
+#include "router/ready_queue.h"
+#include "router/ready_queues.h"
 #include "router/router.h"
 #include "router/scheduled_queue.h"
 
@@ -23,6 +25,8 @@
 #define AGAIN_S 5
 #define ANOTHER_S 60
 #define SHOWN_MOST 50
+/* As many as are known at once are met again within that time. */
+#define FULL_AGAIN_S 15
 
 struct telling {
 	struct queue_job job;
@@ -38,7 +42,7 @@ struct held_queues {
 	struct router *r;
 	struct telling *open; /* NULL: nothing to tell */
 	struct loop_timer *linger;
-	struct held_memory *memory;
+	struct held_memory *memory, *full;
 };
 
 static bool work(struct queue_job *job, struct queue_conn *conn)
@@ -104,6 +108,7 @@ struct held_queues *held_queues_new(struct router *r)
 	held->r = r;
 	held->linger = loop_timer_new(r->loop, tell, held);
 	held->memory = held_memory_new();
+	held->full = held_memory_new();
 	return held;
 }
 
@@ -114,6 +119,7 @@ void held_queues_free(struct held_queues *held)
 	free_telling(held->open);
 	loop_timer_free(held->linger);
 	held_memory_free(held->memory);
+	held_memory_free(held->full);
 	free(held);
 }
 
@@ -201,16 +207,27 @@ void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq)
 
 /* ---- more of them than are known at once ---- */
 
-void held_queues_forgotten(
-    struct held_queues *held, const struct scheduled_queue *sq)
+void held_queues_forgotten(struct held_queues *held,
+    const struct scheduled_queue *sq, size_t known_most)
 {
+	int64_t now = clock_unix(), many;
+	char *full = NULL;
+
 	if (sq->held_because)
 		held_memory_put(held->memory, sq->id, sq->held_because,
-		    sq->held_until, clock_unix());
+		    sq->held_until, now);
+	many = (int64_t)(held_memory_count(held->full) / known_most);
+	for (size_t i = 0; i < sq->route_count && !full; i++)
+		if (sq->routes[i].rq)
+			full = ready_queue_key(sq->routes[i].rq);
+	held_memory_put(held->full, sq->id, full ? full : "",
+	    now + FULL_AGAIN_S * (1 + many), now);
+	free(full);
 }
 
 void held_queues_met(struct held_queues *held, struct scheduled_queue *sq)
 {
+	free(held_memory_take(held->full, sq->id));
 	sq->held_because = held_memory_take(held->memory, sq->id);
 	if (sq->held_because)
 		sq->held_until = clock_unix();
@@ -219,6 +236,14 @@ void held_queues_met(struct held_queues *held, struct scheduled_queue *sq)
 bool held_queues_waits(const struct held_queues *held, int64_t id)
 {
 	return held_memory_waits(held->memory, id, clock_unix());
+}
+
+bool held_queues_was_full(const struct held_queues *held, int64_t id)
+{
+	const char *full = held_memory_why(held->full, id);
+
+	return full && held_memory_waits(held->full, id, clock_unix()) &&
+	       !(full[0] && ready_queues_wants_more(held->r->ready, full));
 }
 
 /* ---- for operators ---- */

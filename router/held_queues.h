@@ -29,14 +29,18 @@ void held_queues_blocked(struct held_queues *held, struct scheduled_queue *sq);
 void held_queues_stays(struct held_queues *held, struct scheduled_queue *sq);
 /* Nothing of sq is due any more. */
 void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq);
-/* sq is forgotten, though perhaps something is due: what was told of it stays
- * known (held_memory.h), */
-void held_queues_forgotten(
-    struct held_queues *held, const struct scheduled_queue *sq);
+/* sq, which is blocked, is forgotten, though perhaps something is due: what was
+ * told of it stays known (held_memory.h), and that it was blocked, for longer
+ * the more there are of those beyond the known_most that are known at once; */
+void held_queues_forgotten(struct held_queues *held,
+    const struct scheduled_queue *sq, size_t known_most);
 /* until it is known again. */
 void held_queues_met(struct held_queues *held, struct scheduled_queue *sq);
 /* It was forgotten and cannot go on yet: not worth the place of another. */
 bool held_queues_waits(const struct held_queues *held, int64_t id) MUST_USE;
+/* It was forgotten while what it goes to was full, which is not long ago, and
+ * others are waiting for that: not worth the place of another. */
+bool held_queues_was_full(const struct held_queues *held, int64_t id) MUST_USE;
 /* Those in the list, an array of { queue, because, until }. */
 void held_queues_status(const struct list *blocked, struct json_object *o);
 

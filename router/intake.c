@@ -7,7 +7,9 @@
  *
  * Memory: at most QUEUES_MOST scheduled queues are known.  When there is no
  * room for another, the one that was idle (or blocked with nothing leased) for
- * the longest time is forgotten; the next scan meets it again.
+ * the longest time is forgotten; the next scan meets it again.  One that was
+ * blocked is not met again for a while, except in the place of an idle one, or
+ * thousands would be prepared with each scan to be blocked again.
  */
 #include "router/intake.h"
 
@@ -15,6 +17,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/fault.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -27,6 +30,7 @@
 #include "router/suspects.h"
 
 #define QUEUES_MOST 20000
+#define QUEUES_FEW 40 /* for tests */
 #define PAGE 500
 #define LEASES_AT_ONCE 2
 /* Paging stops while so many queues wait for their turn. */
@@ -48,6 +52,7 @@ struct due_job {
 struct intake {
 	struct router *r;
 	struct map *queues; /* by id */
+	size_t queues_most;
 	struct list by_state[SQ_STATES];
 	size_t state_count[SQ_STATES];
 	size_t leased, leasing;
@@ -115,7 +120,7 @@ static void forget(struct intake *in, struct scheduled_queue *sq)
 
 	(void)map_remove(in->queues, key_of(key, sq->id));
 	if (sq->state == SQ_BLOCKED)
-		held_queues_forgotten(in->r->held, sq);
+		held_queues_forgotten(in->r->held, sq, in->queues_most);
 	in->state_count[sq->state]--;
 	scheduled_queue_free(sq);
 }
@@ -171,10 +176,11 @@ static struct scheduled_queue *find(
 		return sq;
 	/* Or thousands that wait for a rate would drive each other out with
 	 * each scan, and others with them. */
-	if (map_count(in->queues) >= QUEUES_MOST &&
+	if (map_count(in->queues) >= in->queues_most &&
 	    (held_queues_waits(in->r->held, row->queue_id) ||
 		(!forget_oldest(in, SQ_IDLE) &&
-		    !forget_oldest(in, SQ_BLOCKED))))
+		    (held_queues_was_full(in->r->held, row->queue_id) ||
+			!forget_oldest(in, SQ_BLOCKED)))))
 		return NULL;
 	return add_queue(in, row);
 }
@@ -522,6 +528,8 @@ struct intake *intake_new(struct router *r)
 
 	in->r = r;
 	in->queues = map_new();
+	in->queues_most =
+	    FAULT_POINT("intake.knows-few") ? QUEUES_FEW : QUEUES_MOST;
 	for (size_t i = 0; i < COUNT(in->by_state); i++)
 		list_init(&in->by_state[i]);
 	in->scan_timer = loop_timer_new(r->loop, on_scan_timer, in);

@@ -194,6 +194,19 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
 	return rq;
 }
 
+char *ready_queue_key(const struct ready_queue *rq)
+{
+	return xasprintf("%s%s", rq->name, rq->destination->terms);
+}
+
+bool ready_queues_wants_more(const struct ready_queues *rqs, const char *key)
+{
+	const struct ready_queue *rq = map_get(rqs->by_name, key);
+
+	return !rq ||
+	       (ready_queue_worth_filling(rq) && list_empty(&rq->routes));
+}
+
 void ready_queue_unref(struct ready_queue *rq)
 {
 	invariant(rq->users > 0);

@@ -22,6 +22,10 @@ struct ready_queue *ready_queue_get(struct ready_queues *rqs,
     struct record_ref *source, struct destination *destination,
     const char *routing_domain) MUST_USE;
 void ready_queue_unref(struct ready_queue *rq);
+/* By which it is found again; for free(). */
+char *ready_queue_key(const struct ready_queue *rq) MUST_USE;
+/* That one is worth filling, and nobody stands in its line; or is gone. */
+bool ready_queues_wants_more(const struct ready_queues *rqs, const char *key);
 
 /* What all of them hold, by standing. */
 struct shares *ready_queues_shares(struct ready_queues *rqs);

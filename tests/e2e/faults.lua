@@ -3,10 +3,10 @@
 local t = require 'harness'
 
 -- The table in base/fault.c, of ordinary mail: not what operators order
--- (suppression.lua), and no reports (links.lua).
+-- (suppression.lua), no reports (links.lua), no limits (queues.lua).
 local POINTS = {}
 for name in t.read(TOP_SRCDIR .. '/base/fault.c'):match 'fault_rows%[%] = (.-)\n};':gmatch '{"([%w.-]+)"' do
-  POINTS[#POINTS + 1] = not (name:match '^order%.' or name:match '^report%.') and name or nil
+  POINTS[#POINTS + 1] = not (name:match '^order%.' or name:match '^report%.' or name:match '^intake%.') and name or nil
 end
 
 local function policy(sink)

@@ -293,3 +293,51 @@ t.test('while a shell holds the database nothing new is delivered, and nothing t
   drained(router)
   t.eq(#sink:messages(), 300)
 end)
+
+t.test('queues that wait for one full host, more than are known at once, are not prepared again and again', function()
+  local go, count = false, t.dir() .. '/asked'
+  local full, good = t.smtp_sink { dot = function()
+    while not go do
+      sched.pass(10)
+    end
+    return '250 2.0.0 taken'
+  end }, t.smtp_sink()
+  local router = t.router {
+    env = { PENSTOCK_FAULT = 'intake.knows-few:0:error' },
+    policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function(domain)
+  local file <close> = assert(io.open('%s', 'a'))
+  file:write 'x'
+  local host = domain == 'good.test' and '%s' or '%s'
+  return kumo.make_queue_config {
+    protocol = { smtp = { mx_list = { { name = domain == 'good.test' and 'good' or 'full', addr = host } } } },
+  }
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, connection_limit = 1, max_ready = 10 }
+end)]]):format(t.local_logs(), count, good.address, full.address),
+  }
+  local function asked()
+    return #(t.read(count) or '')
+  end
+  for i = 1, 200 do
+    router:enqueue { to = ('bob@n%d.test'):format(i) }
+  end
+  t.wait_for('all queues to be met', function()
+    return router:ask('tick').ok and asked() >= 200
+  end)
+  local before = asked()
+  for _ = 1, 40 do
+    t.eq(router:ask('tick').ok, true)
+    sched.pass(25)
+  end
+  t.ok(asked() - before < 200, ('%d were prepared again'):format(asked() - before))
+  -- Others are met as ever.
+  router:enqueue { to = 'bob@good.test' }
+  t.log(router, 'Delivery', { recipient = 'bob@good.test' })
+  go = true
+  drained(router)
+  t.eq(#full:messages(), 200)
+end)
