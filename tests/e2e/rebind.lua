@@ -73,6 +73,16 @@ t.test('metadata that changes no queue is written back, and the mail waits as be
   t.eq(#router:records 'AdminRebind', 0)
 end)
 
+t.test('a message is rebound as a whole, for whichever of its recipients it was selected', function()
+  local router = waiting(t.smtp_sink(), { mail = { { to = { 'a@example.com', 'b@example.com' } } } })
+  local status, out = rebind('--recipient', 'b@example.com', '--set', 'queue=other.test')
+  t.eq(status, 0, out)
+  t.has(out, '1 message selected, 1 rebound')
+  for _, to in ipairs { 'a@example.com', 'b@example.com' } do
+    t.eq(t.log(router, 'Delivery', { recipient = to }).queue, 'other.test')
+  end
+end)
+
 t.test('rebind --flush makes mail due that stays in its queue', function()
   local router = waiting(t.smtp_sink())
   t.eq(rebind('--domain', 'example.org', '--flush'), 0)
