@@ -65,8 +65,8 @@ struct value value_copy(struct arena *arena, const struct value *v)
 bool value_to_int(const struct value *v, int64_t *out)
 {
 	/* -2^63 fits, 2^63 does not; NaN is never equal to itself. */
-	if (v->type == VALUE_NUMBER && v->n >= -0x1p63 && v->n < 0x1p63 &&
-	    (double)(int64_t)v->n == v->n)
+	if (v->type == VALUE_NUMBER && v->n >= -9223372036854775808.0 &&
+	    v->n < 9223372036854775808.0 && (double)(int64_t)v->n == v->n)
 		*out = (int64_t)v->n;
 	else if (v->type == VALUE_INT)
 		*out = v->i;
