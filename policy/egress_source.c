@@ -109,11 +109,11 @@ static const struct param_spec specs[] = {
 };
 #undef S
 
+/* Not PARAM_REQUIRED: a source without the key has none. */
 static bool has_duration(const struct egress_source *source, const char *key,
     const struct source_suspension *s, struct err *err)
 {
 	if (!param_given(&egress_source_params, source, key) ||
-	    !param_given(&suspension_params, s, "trigger") ||
 	    param_given(&suspension_params, s, "duration"))
 		return true;
 	return err_set(

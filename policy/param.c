@@ -247,13 +247,18 @@ static struct value read_row(const struct param_spec *spec, const void *record,
 {
 	bool number = spec->type == PARAM_INT || spec->type == PARAM_LIMIT ||
 		      spec->type == PARAM_DURATION;
+	struct value v;
 
 	if (spec->flags & PARAM_SECRET || spec->offset == PARAM_NOWHERE)
 		return (struct value){.type = VALUE_NIL};
 	/* A zero that nobody wrote stands for "none". */
 	if (number && !given && !spec->fallback)
 		return (struct value){.type = VALUE_NIL};
-	return param_type_print(spec, record, arena);
+	v = param_type_print(spec, record, arena);
+	/* Nor is a table of none anything that one could give back. */
+	if (spec->type == PARAM_RECORD && !given && v.count == 0)
+		return (struct value){.type = VALUE_NIL};
+	return v;
 }
 
 struct value param_read(const struct param_set *set, const void *record,

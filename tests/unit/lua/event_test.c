@@ -326,6 +326,15 @@ static const struct eval_case invoked[] = {
     {"a source that nobody knows", "kumo.invoke_get_egress_source 'x'",
 	"invoke_get_egress_source: nobody handles get_egress_source, and "
 	"\"x\" is unknown"},
+    {"what was read makes the same again",
+	"local s = kumo.invoke_get_egress_source 's' "
+	"kumo.make_egress_source(s) "
+	"kumo.make_egress_pool(kumo.invoke_get_egress_pool 'a') "
+	"kumo.make_egress_path("
+	"kumo.invoke_get_egress_path_config('a', 'b', 'c')) "
+	"kumo.make_queue_config(kumo.invoke_get_queue_config 'a') "
+	"return s.suspend_when_unplumbed == nil",
+	"true"},
     {"a password goes along",
 	"return kumo.invoke_get_egress_source 'p'"
 	".socks5_proxy_password.key_data",

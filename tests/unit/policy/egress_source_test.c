@@ -91,8 +91,9 @@ static const struct parse_case cases[] = {
     {"its mistakes are mistakes",
 	"{\"name\": \"a\", \"ha_proxy_server\": \"10.0.0.1\"}",
 	"ha_proxy_server: invalid value"},
-    {"an empty suspension asks for nothing",
-	"{\"name\": \"a\", \"suspend_when_unplumbed\": {}}", NULL},
+    {"an empty suspension has no time either",
+	"{\"name\": \"a\", \"suspend_when_unplumbed\": {}}",
+	"suspend_when_unplumbed: duration: required key is missing"},
     {"a list is no table", "[\"a\"]",
 	"make_egress_source: invalid type: list [\"a\"], expected a table of "
 	"parameters"},

@@ -82,7 +82,8 @@ static const char *required(
 	for (size_t i = 0; i < set->count; i++) {
 		const struct param_spec *spec = &set->specs[i];
 
-		if (spec->flags & PARAM_REQUIRED && spec != but)
+		if (spec != but && (spec->flags & PARAM_REQUIRED ||
+				       str_eq(spec->shown, "required")))
 			text = arena_printf(frames, "%s\"%s\":%s,", text,
 			    spec->key, good(spec));
 	}
