@@ -260,17 +260,19 @@ static bool blame_queues(
 static bool blame(struct queue_conn *conn, const int64_t *left, size_t count,
     size_t *back, struct err *err)
 {
+	const int64_t *recipients;
 	size_t queues = 0;
 
 	while (queues < count && left[queues] < 0)
 		queues++;
+	/* Nothing may be added to NULL, not even nothing. */
+	recipients = count ? left + queues : NULL;
 	if (count)
 		diag_warn("%s: the last router died while it was at %zu "
 			  "recipients and %zu scheduled queues",
 		    conn->queue->path, count - queues, queues);
-	return queue_blame_waiting(conn, left + queues, count - queues, err) &&
-	       queue_leases_back(
-		   conn, left + queues, count - queues, back, err) &&
+	return queue_blame_waiting(conn, recipients, count - queues, err) &&
+	       queue_leases_back(conn, recipients, count - queues, back, err) &&
 	       blame_queues(conn, left, queues, err);
 }
 
