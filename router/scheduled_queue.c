@@ -34,7 +34,9 @@
 struct scheduled_queue *scheduled_queue_new(
     struct router *r, int64_t id, const char *name)
 {
-	struct arena *arena = arena_new(384);
+	/* The name, and its parts: one malloc, there are thousands of us. */
+	struct arena *arena = arena_new(
+	    sizeof(struct scheduled_queue) + 2 * strlen(name) + 5 * 16);
 	struct scheduled_queue *sq = ARENA_NEW(arena, struct scheduled_queue);
 
 	list_init(&sq->link);
