@@ -207,6 +207,20 @@ t.test('a handshake that stops half-way, and TLS that is closed in the middle', 
   deferred(closed, "enable_tls = 'RequiredInsecure', " .. SHORT)
 end)
 
+for _, stage in ipairs { 'mail', 'rcpt', 'data', 'dot' } do
+  t.test(('TLS that is half closed at %s is over at once, though TCP stays open'):format(stage), function()
+    local c = t.certificate 'DNS:sink.test'
+    local sink = t.smtp_sink { cert = c.cert, key = c.key, [stage] = 'half-close', extensions = {} }
+    -- Every time limit is minutes away.
+    local r, router = deferred(sink, "enable_tls = 'RequiredInsecure'")
+    t.eq(r.response.code, 400)
+    t.has(r.response.content, 'connection dropped')
+    t.wait_for('the connection to go', function()
+      return router:ask('status').open_connections == 0
+    end)
+  end)
+end
+
 t.test('a thousand MX records are no more work than a hundred', function()
   local mx, zone = {}, {}
   for i = 1, 1000 do

@@ -7,7 +7,7 @@
 -- For each of connect, ehlo, mail, rcpt, data, dot, rset, quit, starttls, auth: a reply, a
 -- list of replies used one after the other (the last one stays), or a function
 -- (line, session) -> reply.  Instead of a reply: 'drop', 'reset', 'stall',
--- 'garbage', or text with \n for several lines.
+-- 'half-close' (of TLS, then silence), 'garbage', or text with \n for several lines.
 local sys = require 'sys'
 local sched = require 'sched'
 local sink = {}
@@ -39,7 +39,11 @@ local function say(session, reply)
     session.stream:close()
   elseif reply == 'reset' then
     session.stream:reset()
-  elseif reply == 'stall' then
+  elseif reply == 'stall' or reply == 'half-close' then
+    if reply == 'half-close' then
+      assert(session.stream.tls:close_notify())
+      session.ended_tls, session.stream.tls = session.stream.tls, nil -- bytes as they come from now on
+    end
     while not session.stream.eof and session.stream:fill() do
     end
     session.stream:close()

@@ -181,6 +181,15 @@ static int l_write(lua_State *L)
 	return 1;
 }
 
+/* Says goodbye in TLS, and leaves TCP open. */
+static int l_close_notify(lua_State *L)
+{
+	struct session *s = luaL_checkudata(L, 1, SESSION);
+
+	lua_pushboolean(L, SSL_shutdown(s->ssl) >= 0);
+	return 1;
+}
+
 /* {sni =, version =, cipher =, peer = subject of the client's certificate} */
 static int l_facts(lua_State *L)
 {
@@ -216,7 +225,8 @@ static int l_gc(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {{"handshake", l_handshake}, {"read", l_read},
-    {"write", l_write}, {"facts", l_facts}, {"__gc", l_gc}, {NULL, NULL}};
+    {"write", l_write}, {"facts", l_facts}, {"close_notify", l_close_notify},
+    {"__gc", l_gc}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"make_cert", l_make_cert}, {"tls_accept", l_accept}, {NULL, NULL}};
 
