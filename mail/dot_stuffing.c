@@ -1,7 +1,7 @@
 /*
  * dot_stuffing.c - message bytes as DATA wants them
  *
- * Whole lines are copied at once: nearly all are well formed.
+ * Lines that are well formed, as nearly all are, are copied together.
  */
 #include "mail/dot_stuffing.h"
 
@@ -39,13 +39,34 @@ static void add_piece(
 	}
 }
 
+/* Behind the last of those lines from p on that may go as they are. */
+static const char *skip_plain(const char *p, const char *end)
+{
+	while (p < end && *p != '.') {
+		const char *cr = memchr(p, '\r', (size_t)(end - p));
+
+		if (!cr || cr + 1 == end || cr[1] != '\n' ||
+		    memchr(p, '\n', (size_t)(cr - p)))
+			break;
+		p = cr + 2;
+	}
+	return p;
+}
+
 void dot_stuffing_add(
     struct dot_stuffing *state, struct buf *out, const char *p, size_t len)
 {
-	const char *end = p + len, *lf;
+	const char *end = p + len, *lf, *plain;
 
 	buf_reserve(out, len + len / 32 + 4);
 	for (; p < end; p = lf + 1) {
+		if (state->at_line_start && !state->after_cr) {
+			plain = skip_plain(p, end);
+			buf_add(out, p, (size_t)(plain - p));
+			p = plain;
+			if (p == end)
+				return;
+		}
 		lf = memchr(p, '\n', (size_t)(end - p));
 		if (!lf) {
 			add_piece(state, out, p, (size_t)(end - p));
