@@ -2,9 +2,12 @@
  * outcome.c - what became of an attempt: record, then row
  *
  * Group commit: outcomes are added to the open batch, which is given away when
- * it is full or LINGER_MS old.  At ROUTER_UNSETTLED_MOST outcomes that are not
- * committed the router holds (HOLD_BACKLOG) until half of them are, so that a
- * slow disk slows deliveries and does not pile up duplicates to be.
+ * it is full, or LINGER_MS old and the one before is committed: so batches are
+ * as large as the disk is slow.  After LINGERS_MOST times that long it goes
+ * anyhow, because its records should not wait.  At ROUTER_UNSETTLED_MOST
+ * outcomes that are not committed the router holds (HOLD_BACKLOG) until half of
+ * them are, so that a slow disk slows deliveries and does not pile up
+ * duplicates to be.
  */
 #include "router/outcome.h"
 
@@ -28,6 +31,7 @@
 
 #define BATCH_MOST 256
 #define LINGER_MS 4
+#define LINGERS_MOST 10
 
 enum outcome_kind outcome_classify(const struct smtp_reply *reply)
 {
@@ -53,6 +57,9 @@ static void batch_done(struct outcome_batch *batch, void *ctx)
 	struct outcomes *o = ctx;
 
 	o->unsettled -= outcome_batch_count(batch);
+	o->under_way--;
+	if (o->open && o->lingered > 0)
+		outcomes_flush(o);
 	if (o->unsettled < ROUTER_UNSETTLED_MOST / 2)
 		router_release(o->r, HOLD_BACKLOG);
 	router_progress(o->r);
@@ -65,18 +72,25 @@ void outcomes_flush(struct outcomes *o)
 	if (!batch)
 		return;
 	o->open = NULL;
+	o->under_way++;
 	outcome_batch_submit(batch);
 }
 
 static void on_linger(void *ctx)
 {
-	outcomes_flush(ctx);
+	struct outcomes *o = ctx;
+
+	if (o->open && o->under_way > 0 && ++o->lingered < LINGERS_MOST)
+		loop_timer_set(o->linger, LINGER_MS);
+	else
+		outcomes_flush(o);
 }
 
 struct outcome_batch *outcomes_batch(struct outcomes *o)
 {
 	if (!o->open) {
 		o->open = outcome_batch_new(o->r, batch_done, o);
+		o->lingered = 0;
 		loop_timer_set(o->linger, LINGER_MS);
 	}
 	return o->open;

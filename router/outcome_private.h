@@ -14,6 +14,8 @@ struct outcomes {
 	struct router *r;
 	struct outcome_batch *open; /* NULL: none */
 	struct loop_timer *linger;
+	int lingered;             /* times LINGER_MS passed */
+	size_t under_way;         /* batches */
 	size_t unsettled;         /* in open and in batches under way */
 	struct buf line, headers; /* kept, to spare allocations */
 	struct {
