@@ -21,6 +21,7 @@
 #include "base/xalloc.h"
 
 #define LINE_MAX_BYTES 8192
+#define BATCH_BYTES 32768
 #define QUEUE_MOST 4096 /* beyond it debug and info are dropped */
 
 static const struct {
@@ -50,6 +51,8 @@ static pthread_t thread;
 static atomic_bool threaded;
 static atomic_ulong dropped;
 static atomic_bool panicking;
+/* Held while lines are taken from the inbox and written. */
+static pthread_mutex_t batch_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
 static char last_error[1024];
@@ -92,6 +95,18 @@ static void write_line(int priority, const char *name, const char *text)
 	(void)ignored;
 }
 
+/* A line stays one line, whatever a caller forgot to quote. */
+static void make_one_line(char *text)
+{
+	for (char *p = text, *end = text + strlen(text); p < end;) {
+		size_t step = terminal_step(p, (size_t)(end - p));
+
+		if (!step)
+			*p++ = ' ';
+		p += step;
+	}
+}
+
 PRINTF_LIKE(2, 0)
 static void format_line(char out[LINE_MAX_BYTES], const char *fmt, va_list ap)
 {
@@ -99,14 +114,7 @@ static void format_line(char out[LINE_MAX_BYTES], const char *fmt, va_list ap)
 
 	if (len >= LINE_MAX_BYTES)
 		memcpy(out + LINE_MAX_BYTES - 4, "...", 4);
-	/* A line stays one line, whatever a caller forgot to quote. */
-	for (char *p = out, *end = out + strlen(out); p < end;) {
-		size_t step = terminal_step(p, (size_t)(end - p));
-
-		if (!step)
-			*p++ = ' ';
-		p += step;
-	}
+	make_one_line(out);
 }
 
 static void write_dropped(void)
@@ -120,24 +128,55 @@ static void write_dropped(void)
 	write_line(LOG_WARNING, levels[DIAG_WARN].name, text);
 }
 
-static void write_queued(struct inbox_item *item)
+/* Lines for stderr that wait are written together. */
+struct batch {
+	size_t len;
+	char bytes[BATCH_BYTES];
+};
+
+static void write_batch(struct batch *batch)
+{
+	/* Nobody to tell when this fails. */
+	ssize_t ignored =
+	    batch->len ? write(STDERR_FILENO, batch->bytes, batch->len) : 0;
+
+	(void)ignored;
+	batch->len = 0;
+}
+
+static void write_queued(struct batch *batch, struct inbox_item *item)
 {
 	struct line *line = CONTAINER_OF(item, struct line, item);
+	const char *name = levels[line->level].name;
+	int len;
 
-	write_line(
-	    levels[line->level].priority, levels[line->level].name, line->text);
+	if (!atomic_load(&to_stderr)) {
+		write_line(levels[line->level].priority, name, line->text);
+	} else {
+		if (sizeof batch->bytes - batch->len < LINE_MAX_BYTES + 128)
+			write_batch(batch);
+		len = snprintf(batch->bytes + batch->len,
+		    sizeof batch->bytes - batch->len, "%s: %s: %s\n", program,
+		    name, line->text);
+		batch->len += len > 0 ? (size_t)len : 0;
+	}
 	free(line);
 }
 
 static void *write_lines(void *ctx)
 {
+	static struct batch batch;
 	struct inbox_item *item;
 
 	for (;;) {
 		item = inbox_take(lines, INT64_MAX);
 		if (!item)
 			return NULL;
-		write_queued(item);
+		(void)pthread_mutex_lock(&batch_lock);
+		for (; item; item = inbox_take(lines, 0))
+			write_queued(&batch, item);
+		write_batch(&batch);
+		(void)pthread_mutex_unlock(&batch_lock);
 		if (atomic_load_explicit(&dropped, memory_order_relaxed) &&
 		    inbox_count(lines) < QUEUE_MOST / 2)
 			write_dropped();
@@ -156,12 +195,14 @@ void diag_start_thread(void)
 
 static void write_what_is_left(void)
 {
+	static struct batch batch;
 	struct inbox_item *item = inbox_take_all(lines), *next;
 
 	for (; item; item = next) {
 		next = item->next;
-		write_queued(item);
+		write_queued(&batch, item);
 	}
+	write_batch(&batch);
 	write_dropped();
 }
 
@@ -174,7 +215,8 @@ void diag_stop_thread(void)
 	write_what_is_left();
 }
 
-static void put_line(enum diag_level level, const char *text)
+/* NULL: too many wait. */
+static struct line *new_line(enum diag_level level, const char *text)
 {
 	size_t size = strlen(text) + 1, waiting = inbox_count(lines);
 	struct line *line;
@@ -182,12 +224,21 @@ static void put_line(enum diag_level level, const char *text)
 	/* Warnings have as much room again; a flood of them has an end too. */
 	if (waiting >= QUEUE_MOST * (level < DIAG_WARN ? 1 : 2)) {
 		atomic_fetch_add(&dropped, 1);
-		return;
+		return NULL;
 	}
 	line = xmalloc(sizeof *line + size);
+	line->item.next = NULL;
 	line->level = level;
 	memcpy(line->text, text, size);
-	inbox_put(lines, &line->item);
+	return line;
+}
+
+static void put_line(enum diag_level level, const char *text)
+{
+	struct line *line = new_line(level, text);
+
+	if (line)
+		inbox_put(lines, &line->item);
 }
 
 static void keep_error(const char *text)
@@ -231,6 +282,31 @@ void diag(enum diag_level level, const char *fmt, ...)
 		write_line(levels[level].priority, levels[level].name, text);
 }
 
+void diag_info_all(const char *const *texts, size_t count)
+{
+	struct inbox_item *first = NULL, **end = &first;
+
+	if (DIAG_INFO < diag_level())
+		return;
+	if (!atomic_load_explicit(&threaded, memory_order_acquire)) {
+		for (size_t i = 0; i < count; i++)
+			diag(DIAG_INFO, "%s", texts[i]);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct line *line = new_line(DIAG_INFO, texts[i]);
+
+		if (!line)
+			continue;
+		if (strlen(line->text) >= LINE_MAX_BYTES)
+			memcpy(line->text + LINE_MAX_BYTES - 4, "...", 4);
+		make_one_line(line->text);
+		*end = &line->item;
+		end = &line->item.next;
+	}
+	inbox_put_all(lines, first);
+}
+
 void diag_fatal(int exit_code, const char *fmt, ...)
 {
 	char text[LINE_MAX_BYTES];
@@ -253,9 +329,17 @@ void diag_panic(const char *fmt, ...)
 	va_start(ap, fmt);
 	format_line(text, fmt, ap);
 	va_end(ap);
-	/* What led here stands in the lines that still wait. */
-	if (!atomic_exchange(&panicking, true) && atomic_load(&threaded))
+	/* What led here stands in the lines that still wait, or that the
+	 * thread is writing: it may also be stuck in that. */
+	if (!atomic_exchange(&panicking, true) && atomic_load(&threaded)) {
+		struct timespec until;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		if (!pthread_equal(pthread_self(), thread))
+			(void)pthread_mutex_timedlock(&batch_lock, &until);
 		write_what_is_left();
+	}
 	write_line(LOG_ALERT, panic_name, text);
 	abort();
 }

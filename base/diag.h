@@ -5,14 +5,17 @@
  * otherwise.  A line begins with the id it is about (session or queue id), then
  * key=value.  Text from peers goes through diag_quote() first.
  *
- * Threads: any.  A line is one write(2); lines never mix.  In daemons that
+ * Threads: any.  A line is in one write(2), lines never mix.  In daemons that
  *          called diag_start_thread() the line is handed to a thread of its
- *          own, so that a slow syslog socket never stalls a loop; when its
- *          queue (4096 lines) is full, debug and info lines are dropped and
- *          the number dropped is reported.
+ *          own, so that a slow syslog socket never stalls a loop, and those
+ *          that wait go to stderr together; when its queue (4096 lines) is
+ *          full, debug and info lines are dropped and the number dropped is
+ *          reported.
  */
 #ifndef BASE_DIAG_H
 #define BASE_DIAG_H
+
+#include <stddef.h>
 
 #include "base/attr.h"
 
@@ -41,6 +44,9 @@ void diag(enum diag_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define diag_info(...) diag(DIAG_INFO, __VA_ARGS__)
 #define diag_warn(...) diag(DIAG_WARN, __VA_ARGS__)
 #define diag_error(...) diag(DIAG_ERROR, __VA_ARGS__)
+
+/* Lines of level info, as many as there are texts. */
+void diag_info_all(const char *const *texts, size_t count);
 
 /* Logs and exits with a sysexits code. */
 NORETURN void diag_fatal(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -88,17 +88,37 @@ static void lower_fd(struct inbox *inbox)
 	inbox->signalled = false;
 }
 
+static void put(struct inbox *inbox, struct inbox_item *first,
+    struct inbox_item *last, size_t count)
+{
+	(void)pthread_mutex_lock(&inbox->lock);
+	*inbox->end = first;
+	inbox->end = &last->next;
+	inbox->count += count;
+	raise_fd(inbox);
+	if (inbox->waiting && count == 1)
+		(void)pthread_cond_signal(&inbox->filled);
+	else if (inbox->waiting)
+		(void)pthread_cond_broadcast(&inbox->filled);
+	(void)pthread_mutex_unlock(&inbox->lock);
+}
+
 void inbox_put(struct inbox *inbox, struct inbox_item *item)
 {
 	item->next = NULL;
-	(void)pthread_mutex_lock(&inbox->lock);
-	*inbox->end = item;
-	inbox->end = &item->next;
-	inbox->count++;
-	raise_fd(inbox);
-	if (inbox->waiting)
-		(void)pthread_cond_signal(&inbox->filled);
-	(void)pthread_mutex_unlock(&inbox->lock);
+	put(inbox, item, item, 1);
+}
+
+void inbox_put_all(struct inbox *inbox, struct inbox_item *first)
+{
+	struct inbox_item *last = first;
+	size_t count = 1;
+
+	if (!first)
+		return;
+	for (; last->next; last = last->next)
+		count++;
+	put(inbox, first, last, count);
 }
 
 static struct inbox_item *take_first(struct inbox *inbox)

@@ -25,6 +25,9 @@ struct inbox *inbox_new(void) MUST_USE;
 void inbox_free(struct inbox *inbox);
 /* Also after inbox_close: it can still be taken. */
 void inbox_put(struct inbox *inbox, struct inbox_item *item);
+/* A chain of items, linked by `next` and ended by NULL, which may be empty:
+ * whoever waits is woken once. */
+void inbox_put_all(struct inbox *inbox, struct inbox_item *first);
 /* Waits until an item is there, the deadline (clock_now_ms) is past or the
  * inbox is closed and empty: then NULL.  deadline INT64_MAX: for ever; 0: do
  * not wait. */

@@ -218,8 +218,7 @@ size_t outcome_batch_count(const struct outcome_batch *b)
 
 void outcome_batch_submit(struct outcome_batch *b)
 {
-	for (size_t i = 0; i < b->lines.count; i++)
-		diag_info("%s", b->lines.items[i]);
+	diag_info_all(b->lines.items, b->lines.count);
 	b->row_first = FAULT_POINT("outcome.record-after-row");
 	if (b->row_first)
 		queue_threads_write(b->r->threads, &b->job);

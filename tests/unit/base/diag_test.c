@@ -119,17 +119,24 @@ END_TEST
 
 START_TEST(a_thread_writes_everything_in_order)
 {
+	static const char *const together[] = {"one", "two\nlines", "three"};
 	char out[4096], want[4096] = "", *end = want;
 	pid_t child = start_child();
 
 	if (child == 0) {
+		diag_info_all(together, 1);
 		diag_start_thread();
+		diag_info_all(together, COUNT(together));
+		diag_info_all(NULL, 0);
 		for (int i = 0; i < 100; i++)
 			diag_info("%d", i);
 		diag_stop_thread();
 		diag_info("direct");
 		_exit(0);
 	}
+	end += snprintf(end, 200,
+	    "prog: info: one\nprog: info: one\nprog: info: two lines\n"
+	    "prog: info: three\n");
 	for (int i = 0; i < 100; i++)
 		end += snprintf(end, 40, "prog: info: %d\n", i);
 	(void)snprintf(end, 40, "prog: info: direct\n");

@@ -63,6 +63,26 @@ START_TEST(first_in_is_first_out)
 }
 END_TEST
 
+START_TEST(a_chain_keeps_its_order_behind_what_was_there)
+{
+	struct inbox *inbox = inbox_new();
+	struct inbox *other = inbox_new();
+
+	inbox_put_all(inbox, NULL);
+	ck_assert_ptr_null(inbox_take(inbox, 0));
+	for (int i = 1; i < 4; i++)
+		put(other, i);
+	put(inbox, 0);
+	inbox_put_all(inbox, inbox_take_all(other));
+	put(inbox, 4);
+	ck_assert_uint_eq(inbox_count(inbox), 5);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(number(inbox_take(inbox, 0)), i);
+	inbox_free(inbox);
+	inbox_free(other);
+}
+END_TEST
+
 START_TEST(the_descriptor_says_whether_something_is_there)
 {
 	struct inbox *inbox = inbox_new();
@@ -204,6 +224,7 @@ TCase *inbox_tests(void)
 	TCase *tc = tcase_create("inbox");
 
 	tcase_add_test(tc, first_in_is_first_out);
+	tcase_add_test(tc, a_chain_keeps_its_order_behind_what_was_there);
 	tcase_add_test(tc, the_descriptor_says_whether_something_is_there);
 	tcase_add_test(tc, a_wait_has_an_end);
 	tcase_add_test(tc, what_is_inside_a_closed_one_can_be_taken);
