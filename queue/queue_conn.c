@@ -156,7 +156,18 @@ bool queue_connect(
 	if (writing && queue->read_only)
 		return err_set(err, ERR_CONFIG, "%s is open for reading only",
 		    queue->path);
-	return queue_conn_open(queue, writing, out, err);
+	if (!queue_conn_open(queue, writing, out, err))
+		return false;
+	/* The states that the daemons write stand in their statements; SQLite
+	 * would make a table for each row to look them up in. */
+	if (!writing || queue->program == QUEUE_TOOL ||
+	    sqlite3_exec((*out)->db, "PRAGMA ignore_check_constraints = ON",
+		NULL, NULL, NULL) == SQLITE_OK)
+		return true;
+	queue_fail(*out, "set it up", err);
+	queue_disconnect(*out);
+	*out = NULL;
+	return false;
 }
 
 void queue_disconnect(struct queue_conn *conn)
