@@ -24,8 +24,9 @@
 #include "deliver/smtp_proxy.h"
 
 #define READ_SIZE 16384
-/* A buffer that grew beyond this is given back when it is empty. */
-#define KEEP_SIZE 32768
+/* A buffer that grew beyond this is given back when it is empty: a thousand
+ * connections that wait for an answer need none. */
+#define KEEP_SIZE 2048
 
 struct smtp_wire {
 	struct event_base *base;
