@@ -194,15 +194,16 @@ struct queue_lease {
  * transaction; recipients of one message come together, and those of the last
  * message that are due with it come along, up to QUEUE_LEASE_EXTRA beyond the
  * limit, so that they can share a transaction.  All texts live in `arena`.
- * limits[i] is per queue.  Raises next_due. */
+ * limits[i] is per queue.  `bodies`: bytes of small content that come along,
+ * more or less; others are not read.  Raises next_due. */
 #define QUEUE_LEASE_EXTRA 1000
 struct queue_leases {
 	struct queue_lease *items;
 	size_t count;
 };
 bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
-    const size_t *limits, size_t count, int64_t now, struct arena *arena,
-    struct queue_leases *out, struct err *err) MUST_USE;
+    const size_t *limits, size_t count, int64_t now, int64_t bodies,
+    struct arena *arena, struct queue_leases *out, struct err *err) MUST_USE;
 /* Takes the recipients of these messages that wait, whenever they are due.
  * What is held, or leased already, stays where it is. */
 bool queue_lease_waiting(struct queue_conn *conn, const char *const *ids,

@@ -107,6 +107,7 @@ struct taking {
 	struct arena *arena;
 	struct taken *items;
 	size_t count, size;
+	int64_t bodies; /* bytes of content that may still come along */
 	bool scattered; /* recipients of a message do not follow each other */
 };
 
@@ -298,6 +299,7 @@ static struct queue_message *read_message(
 	if (!stmt)
 		return NULL;
 	(void)sqlite3_bind_int64(stmt, 1, id);
+	(void)sqlite3_bind_int(stmt, 2, t->bodies > 0);
 	step = queue_step(t->conn, stmt, err);
 	if (step == STEP_FAILED)
 		return NULL;
@@ -308,8 +310,10 @@ static struct queue_message *read_message(
 	}
 	(void)sqlite3_reset(stmt);
 	if (m && !m->inline_content && m->facts.size <= QUEUE_INLINE &&
-	    !read_inline(t->conn, m, t->arena, err))
+	    t->bodies > 0 && !read_inline(t->conn, m, t->arena, err))
 		return NULL;
+	if (m && m->inline_content)
+		t->bodies -= m->facts.size;
 	*failed = false;
 	return m;
 }
@@ -387,10 +391,10 @@ static bool take_all(struct taking *t, const int64_t *queue_ids,
 }
 
 bool queue_lease(struct queue_conn *conn, const int64_t *queue_ids,
-    const size_t *limits, size_t count, int64_t now, struct arena *arena,
-    struct queue_leases *out, struct err *err)
+    const size_t *limits, size_t count, int64_t now, int64_t bodies,
+    struct arena *arena, struct queue_leases *out, struct err *err)
 {
-	struct taking t = {.conn = conn, .arena = arena};
+	struct taking t = {.conn = conn, .arena = arena, .bodies = bodies};
 
 	*out = (struct queue_leases){0};
 	for (size_t i = 0; i < count; i++)
@@ -438,7 +442,10 @@ bool queue_lease_waiting(struct queue_conn *conn, const char *const *ids,
     size_t count, struct arena *arena, struct queue_leases *out,
     struct err *err)
 {
-	struct taking t = {.conn = conn, .arena = arena, .size = count + 16};
+	struct taking t = {.conn = conn,
+	    .arena = arena,
+	    .size = count + 16,
+	    .bodies = INT64_MAX};
 
 	*out = (struct queue_leases){0};
 	t.items = ARENA_ARRAY(arena, struct taken, t.size);

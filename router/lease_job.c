@@ -61,8 +61,10 @@ static bool work(struct queue_job *base, struct queue_conn *conn)
 	struct arena *arena = arena_new(65536);
 	struct queue_leases leases = {0};
 	size_t hint = 0, i = 0;
+	int64_t bodies =
+	    ROUTER_INLINE_MOST - atomic_load(&job->r->inline_bytes);
 	bool ok = queue_lease(conn, job->ids, job->limits, job->turn_count,
-	    clock_unix(), arena, &leases, &base->err);
+	    clock_unix(), bodies, arena, &leases, &base->err);
 
 	while (ok && i < leases.count) {
 		const struct queue_lease *first = &leases.items[i];

@@ -109,13 +109,14 @@ UPDATE recipient SET state = 1
        ?51, ?52, ?53, ?54, ?55, ?56, ?57, ?58, ?59, ?60,
        ?61, ?62, ?63, ?64);
 -- name: lease_message
+-- ?2: with the content, if it is small.
 SELECT m.uuid, m.content, m.created_ms, m.sender, m.body, m.smtputf8, m.ret,
        m.envid, m.auth, m.declared_size, m.session_id, m.mta_queue_id,
        m.client_addr, m.client_name, m.helo, m.authn_id, m.reception_protocol,
        m.listener, m.hostname, m.admitted_by, m.scheduling, m.meta, m.prefix,
        c.size, c.header_size, c.has_8bit, c.header_has_8bit,
        c.has_bare_cr_or_lf, c.has_nul, c.longest_line, c.received_headers,
-       c.bytes, m.message_id
+       CASE WHEN ?2 THEN c.bytes END, m.message_id
   FROM message AS m JOIN content AS c ON c.id = m.content
  WHERE m.id = ?1;
 -- name: lease_raise

@@ -201,7 +201,8 @@ struct queue_leases lease_due(
 		ids[i] = due[i].queue_id;
 		limits[i] = limit;
 	}
-	ck_ok(queue_lease(conn, ids, limits, count, now, arena, &leases, &why));
+	ck_ok(queue_lease(
+	    conn, ids, limits, count, now, INT64_MAX, arena, &leases, &why));
 	return leases;
 }
 
