@@ -99,7 +99,8 @@ static void write_line(int priority, const char *name, const char *text)
 static void make_one_line(char *text)
 {
 	for (char *p = text, *end = text + strlen(text); p < end;) {
-		size_t step = terminal_step(p, (size_t)(end - p));
+		bool plain = *p >= ' ' && *p < 0x7f;
+		size_t step = plain ? 1 : terminal_step(p, (size_t)(end - p));
 
 		if (!step)
 			*p++ = ' ';
