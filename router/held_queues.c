@@ -210,12 +210,13 @@ void held_queues_drained(struct held_queues *held, struct scheduled_queue *sq)
 void held_queues_forgotten(struct held_queues *held,
     const struct scheduled_queue *sq, size_t known_most)
 {
-	int64_t now = clock_unix(), many;
+	int64_t now = clock_unix(), many, ms = 0;
 	char *full = NULL;
 
+	/* When something full has room again nobody can say. */
 	if (sq->held_because)
 		held_memory_put(held->memory, sq->id, sq->held_because,
-		    sq->held_until, now);
+		    scheduled_queue_why(sq, &ms) ? sq->held_until : now, now);
 	many = (int64_t)(held_memory_count(held->full) / known_most);
 	for (size_t i = 0; i < sq->route_count && !full; i++)
 		if (sq->routes[i].rq)
