@@ -104,6 +104,26 @@ for what, block in pairs {
   end)
 end
 
+t.test(('a SOCKS5 proxy that talks without end, %d times'):format(MANY), function()
+  local proxy = t.smtp_sink {
+    connect = function(_, session)
+      while session.stream:write(('\5\0'):rep(32768)) do
+      end
+      return 'drop'
+    end,
+  }
+  local router = t.router {
+    policy = t.smart_host('127.0.0.1:9', {
+      source = ("socks5_proxy_server = '%s', socks5_proxy_source_address = '127.0.0.3'"):format(proxy.address),
+      path = ('connection_limit = %d'):format(10 * MANY),
+    }),
+  }
+  local before = status(router, 'VmRSS')
+  router:enqueue { to = recipients(MANY) }
+  all_deferred(router)
+  grew_less(router, before, MOST)
+end)
+
 t.test('a host that takes one recipient at a time, and has much to say to the others', function()
   local first
   local much = '452 4.5.3 one at a time, please: ' .. ('x'):rep(3900)
