@@ -4,9 +4,9 @@
  *	harness FILE.lua ...
  *	harness --script FILE.lua ARGUMENT ...
  *
- * Prints TAP.  Exit 0 when every test of every file passed, 77 when none of them
- * could run here.  --script runs one file with the harness's modules at hand (the
- * measurements do that).
+ * Prints TAP.  Exit 0 when every test of every file passed, 77 when none of
+ *them could run here.  --script runs one file with the harness's modules at
+ *hand (the measurements do that).
  */
 #include <errno.h>
 #include <signal.h>
