@@ -1,10 +1,9 @@
 /*
  * milter_main.c - penstock-milter: options, policy, privileges, wiring, run
  *
- * Threads: this one waits for signals and nothing else, so that the kernel
- * gives SIGTERM to it and not to libmilter's own signal thread; libmilter runs
- * beside it, as do the queue writer, the log, Lua and one thread for chores
- * (reload, looking after queue and Lua).
+ * Threads: this one waits for signals (milter_signals.h); libmilter runs beside
+ * it, as do the queue writer, the log, Lua and one thread for chores (reload,
+ * looking after queue and Lua).
  *
  * Stopping does not wait for smfi_main, which takes 4 to 5 s to notice: open
  * transactions are let finish, callbacks are turned away at the door, and the
@@ -30,6 +29,7 @@
 #include "logs/log_setup.h"
 #include "lua/script_services.h"
 #include "milter/milter_callbacks.h"
+#include "milter/milter_signals.h"
 #include "milter/milter_socket.h"
 #include "milter/milter_wakeup.h"
 #include "queue/queue_check.h"
@@ -429,8 +429,7 @@ static void *run_libmilter(void *ctx)
 {
 	int result = smfi_main();
 
-	/* Only when the signal went to libmilter's thread after all, or when
-	 * it can listen no more. */
+	/* It can listen no more. */
 	if (result != MI_SUCCESS) {
 		diag_error("libmilter: smfi_main failed");
 		atomic_store(&exit_code, EX_UNAVAILABLE);
@@ -443,27 +442,17 @@ static void *run_libmilter(void *ctx)
 
 static void wait_for_stop(void)
 {
-	sigset_t set;
+	struct order *order;
 	int sig;
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	for (;;) {
-		if (sigwait(&set, &sig) != 0)
-			continue;
-		if (sig == SIGTERM || sig == SIGINT)
-			return;
-		if (sig == SIGUSR1) {
-			struct order *order = calloc(1, sizeof *order);
-
-			if (order)
-				inbox_put(chores, &order->item);
-		} else {
+	while ((sig = milter_signals_wait()) != SIGTERM) {
+		if (sig == SIGHUP) {
 			diag_warn("SIGHUP is libmilter's; SIGUSR1 reloads");
+			continue;
 		}
+		order = calloc(1, sizeof *order);
+		if (order)
+			inbox_put(chores, &order->item);
 	}
 }
 
@@ -557,6 +546,7 @@ int main(int argc, char **argv)
 	diag_start_thread();
 	check = queue_check_start(service.queue);
 	chore_thread = worker_thread_start("chores", do_chores, NULL);
+	milter_signals_take();
 	(void)pthread_detach(worker_thread_start("smfi", run_libmilter, NULL));
 	if (!o.foreground)
 		diag_init("penstock-milter", false);

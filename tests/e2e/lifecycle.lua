@@ -156,6 +156,16 @@ kumo.on('second', function(args) note('second ' .. args.n) end)
   end)
 end)
 
+t.test('a milter that is told to stop as soon as it is ready, or hangs up on, ends as it should', function()
+  for round = 1, 12 do
+    local milter = t.milter { policy = "kumo.on('init', function() end)" }
+    if round % 3 == 0 then
+      milter:signal(1)
+    end
+    t.eq(milter:stop(), 0, milter:output())
+  end
+end)
+
 t.test('sixty-four tasks, and what is wrong with one', function()
   t.router { policy = policy [[
 local function why(params)
