@@ -48,36 +48,42 @@ static const struct param_enum_name shrink_names[] = {
     {NULL, 0},
 };
 
+/* Rows without PARAM_AT_ONCE decide how a connection is made, used or trusted:
+ * another answer there ends those that are open. */
 #define S egress_path
 static const struct param_spec specs[] = {
-    P_LIMIT(S, connection_limit, .fallback = "32",
+    P_LIMIT(S, connection_limit, .flags = PARAM_AT_ONCE, .fallback = "32",
 	.help = "Connections at one time from one source to one site."),
-    P_LIMIT_MAP(S, additional_connection_limits, .fallback = "{}",
+    P_LIMIT_MAP(S, additional_connection_limits, .flags = PARAM_AT_ONCE,
+	.fallback = "{}",
 	.help = "Further limits of connections at one time, by name. All "
 		"paths that use a name share its connections, and every limit "
 		"has to allow a new one."),
-    P_RATE(S, max_connection_rate,
+    P_RATE(S, max_connection_rate, .flags = PARAM_AT_ONCE,
 	.help = "How fast new connections are made, from one source to one "
 		"site. Messages wait for a connection in memory while that "
 		"takes less than idle_timeout, else in the queue."),
-    P_RATE(S, max_message_rate,
+    P_RATE(S, max_message_rate, .flags = PARAM_AT_ONCE,
 	.help = "How fast messages are sent, from one source to one site. "
 		"They wait on an open connection while that takes less than "
 		"idle_timeout, else in the queue, with attempts unchanged."),
-    P_RATE_MAP(S, additional_message_rate_throttles, .fallback = "{}",
+    P_RATE_MAP(S, additional_message_rate_throttles, .flags = PARAM_AT_ONCE,
+	.fallback = "{}",
 	.help = "Further rates of messages, by name. All paths that use a "
 		"name with the same rate share it, and every rate has to allow "
 		"a message."),
-    P_RATE(S, source_selection_rate,
+    P_RATE(S, source_selection_rate, .flags = PARAM_AT_ONCE,
 	.help = "How often the source may be chosen for the site. While that "
 		"is too often, another source of the pool is chosen; without "
 		"another the message is deferred: 451 4.4.4."),
-    P_RATE_MAP(S, additional_source_selection_rates, .fallback = "{}",
+    P_RATE_MAP(S, additional_source_selection_rates, .flags = PARAM_AT_ONCE,
+	.fallback = "{}",
 	.help = "Further rates of choice, by name. All paths that use a name "
 		"with the same rate share it."),
     P_INT(S, max_deliveries_per_connection, 1, INT64_MAX, .fallback = "1024",
 	.help = "Messages on one connection; then a new one is made."),
-    P_INT(S, max_ready, 1, INT64_MAX, .fallback = "1024",
+    P_INT(S, max_ready, 1, INT64_MAX, .flags = PARAM_AT_ONCE,
+	.fallback = "1024",
 	.help = "Messages that wait in memory for a connection."),
     P_INT(S, max_recipients_per_batch, 1, INT64_MAX, .fallback = "100",
 	.help = "Recipients of one transaction; further ones follow at once "
@@ -172,7 +178,7 @@ static const struct param_spec specs[] = {
 		"makes duplicates."),
     P_DURATION(S, idle_timeout, .fallback = "5s",
 	.help = "How long an idle connection is kept for another message."),
-    P_DURATION(S, system_shutdown_timeout,
+    P_DURATION(S, system_shutdown_timeout, .flags = PARAM_AT_ONCE,
 	.help = "How long a session may go on with what it is at when the "
 		"router stops; then it is dropped, and the message tried "
 		"again. Absent: 30 seconds. Beyond a minute the service "
@@ -196,7 +202,7 @@ static const struct param_spec specs[] = {
 	.help = "Whether to send RSET before the second and later messages of "
 		"a connection. After a failed transaction it is always sent."),
     P_INT(S, consecutive_connection_failures_before_delay, 0, INT64_MAX,
-	.fallback = "100",
+	.flags = PARAM_AT_ONCE, .fallback = "100",
 	.help = "After more failures in a row than this, what waits for the "
 		"site is deferred without a try of its own."),
     P_ENUM(S, reconnect_strategy, reconnect_names,
@@ -210,11 +216,12 @@ static const struct param_spec specs[] = {
     P_BOOL(S, ignore_8bit_checks, .fallback = "false",
 	.help = "Whether to send 8-bit content and addresses to a peer that "
 		"does not offer to take them."),
-    P_STRING(
-	S, provider_name, .help = "Whose site it is; copied to log records."),
-    P_DURATION(S, refresh_interval, .fallback = "60s",
+    P_STRING(S, provider_name, .flags = PARAM_AT_ONCE,
+	.help = "Whose site it is; copied to log records."),
+    P_DURATION(S, refresh_interval, .flags = PARAM_AT_ONCE, .fallback = "60s",
 	.help = "How long the parameters are used before asking again."),
-    P_ENUM(S, refresh_strategy, refresh_strategy_names, .fallback = "Ttl",
+    P_ENUM(S, refresh_strategy, refresh_strategy_names, .flags = PARAM_AT_ONCE,
+	.fallback = "Ttl",
 	.help = "Whether to ask again after refresh_interval, or only when "
 		"the policy changes."),
     P_DURATION(S, dispatcher_progress_watchdog_timeout,

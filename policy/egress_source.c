@@ -96,15 +96,15 @@ static const struct param_spec specs[] = {
 	.help = "Password at the SOCKS5 proxy. Looked at again every 5 "
 		"minutes."),
     P_RECORD(S, suspend_when_unplumbed, struct source_suspension,
-	&suspension_params,
+	&suspension_params, .flags = PARAM_AT_ONCE,
 	.help = "Leave the source alone for so long when its address is not "
 		"on this host: { duration = '5 mins' }, or with trigger = "
 		"{ Threshold = '3/min' } only after so many attempts."),
     P_RECORD(S, suspend_when_proxy_unhealthy, struct source_suspension,
-	&suspension_params,
+	&suspension_params, .flags = PARAM_AT_ONCE,
 	.help = "The same when its proxy cannot be reached, is silent or "
 		"refuses."),
-    P_DURATION(S, ttl, .fallback = "60s",
+    P_DURATION(S, ttl, .flags = PARAM_AT_ONCE, .fallback = "60s",
 	.help = "How long the definition may be reused before asking again."),
 };
 #undef S

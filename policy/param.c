@@ -290,6 +290,34 @@ struct value param_read_all(
 	return map;
 }
 
+/* A default that is no literal is another thing than a zero that was given. */
+static bool same_row(const struct param_set *set, size_t row, const void *a,
+    const void *b, struct arena *arena)
+{
+	const struct param_spec *spec = &set->specs[row];
+	struct value x, y;
+
+	if (spec->offset == PARAM_NOWHERE ||
+	    spec->flags & (PARAM_AT_ONCE | PARAM_IGNORED))
+		return true;
+	if (!spec->fallback && was_given(a, row) != was_given(b, row))
+		return false;
+	x = param_type_print(spec, a, arena);
+	y = param_type_print(spec, b, arena);
+	return value_eq(&x, &y);
+}
+
+bool param_same(const struct param_set *set, const void *a, const void *b)
+{
+	struct arena *scratch = arena_new(0);
+	size_t row = 0;
+
+	while (row < set->count && same_row(set, row, a, b, scratch))
+		row++;
+	arena_unref(scratch);
+	return row == set->count;
+}
+
 const void *param_constant(const struct param_set *set,
     const struct value *table, const void *_Atomic *slot)
 {

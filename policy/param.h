@@ -59,6 +59,7 @@ enum param_flags {
 	    4, /* accepted, has no effect: tuning of another shape */
 	PARAM_UNSUPPORTED = 8, /* not honoured yet: an error with a sentence */
 	PARAM_STATIC = 16,     /* not in via, peer or dynamic parameters */
+	PARAM_AT_ONCE = 32,    /* holds for open connections, too */
 };
 
 struct param_enum_name {
@@ -124,6 +125,11 @@ struct value param_read(const struct param_set *set, const void *record,
  * is the set's name. */
 struct value param_read_all(
     const struct param_set *set, const void *record, struct arena *arena);
+
+/* Do both say the same, secrets included?  Rows with PARAM_AT_ONCE or
+ * PARAM_IGNORED do not count: true means that a connection which was made with
+ * `a` is as good as one made with `b`. */
+bool param_same(const struct param_set *set, const void *a, const void *b);
 
 /* All constructors, for `penstock params` and the manual. */
 extern const struct param_set *const param_sets[];

@@ -107,7 +107,7 @@ static struct delivery_job *take_job(struct connection *c)
 	struct delivery_job *job;
 	struct smtp_reply reply;
 
-	if (c->ending || c->generation != rq->generation)
+	if (c->ending)
 		return NULL;
 	if (!router_may_start(rq->r)) {
 		ready_queues_hold(rq->owner, rq);
@@ -174,7 +174,7 @@ static struct delivery_job *on_next(void *owner, bool early)
 			    c->rq->r->outcomes, job->owner_data, job);
 		return job;
 	}
-	if (c->generation != c->rq->generation || connection_is_wanted(c))
+	if (connection_is_wanted(c))
 		loop_defer(c->rq->r->loop, &c->release);
 	if (!early) {
 		list_remove(&c->idle);
@@ -225,8 +225,8 @@ static void on_done(
 	    c->rq->r->outcomes, rm, job->recipients, replied, &attempt);
 }
 
-/* Also what ends a connection whose source has changed: deferred, because a
- * session must not be ended while it asks. */
+/* Also what ends a connection that others want: deferred, because a session
+ * must not be ended while it asks. */
 static void run_release(struct loop_deferred *d)
 {
 	struct connection *c = CONTAINER_OF(d, struct connection, release);
@@ -408,7 +408,6 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 	c->path = record_ref(rq->path);
 	c->source = record_ref(rq->source);
 	c->destination = destination_ref(rq->destination);
-	c->generation = rq->generation;
 	make_session_id(c->session_id);
 	list_init(&c->idle);
 	list_init(&c->attempt);
@@ -459,6 +458,36 @@ void connection_end(struct connection *c)
 		lua_connection_wake(c->lua);
 	else if (c->session)
 		smtp_session_shutdown(c->session);
+}
+
+void connection_end_others(struct ready_queue *rq, size_t keep)
+{
+	struct list *pos, *tmp;
+	size_t left = 0;
+
+	for (pos = rq->connections.next; pos != &rq->connections;
+	     pos = pos->next)
+		left += !LIST_ITEM(pos, struct connection, link)->ending;
+	LIST_EACH (pos, tmp, &rq->idle) {
+		if (left <= keep)
+			return;
+		connection_end(LIST_ITEM(pos, struct connection, idle));
+		left--;
+	}
+	LIST_EACH (pos, tmp, &rq->connections) {
+		struct connection *c = LIST_ITEM(pos, struct connection, link);
+
+		if (left <= keep)
+			return;
+		if (c->ending)
+			continue;
+		/* Nor shall it still say its password. */
+		if (c->connecting && c->session)
+			connection_abort(c);
+		else
+			connection_end(c);
+		left--;
+	}
 }
 
 void connection_give_up(struct connection *c)

@@ -38,9 +38,8 @@ struct connection {
 	struct destination *destination;
 	char session_id[37];
 	struct tls_session tls;
-	unsigned generation; /* of rq's source when it was opened */
-	bool connecting;     /* has not asked for a message yet */
-	bool ending;         /* gets no more messages */
+	bool connecting; /* has not asked for a message yet */
+	bool ending;     /* gets no more messages */
 	struct loop_deferred release;
 };
 
@@ -51,6 +50,9 @@ bool connection_open(struct ready_queue *rq, struct local_addr *local,
 void connection_wake(struct connection *c);
 /* Finishes what it is at, then closes. */
 void connection_end(struct connection *c);
+/* The same for all of rq but `keep`: idle ones first; those that are not ready
+ * yet are cut. */
+void connection_end_others(struct ready_queue *rq, size_t keep);
 void connection_abort(struct connection *c);
 /* It has not answered, and others need what it holds: fails now. */
 void connection_give_up(struct connection *c);

@@ -271,8 +271,7 @@ static bool must_end(const struct lua_connection *lc)
 {
 	const struct connection *c = lc->c;
 
-	return lc->broken || c->ending || c->generation != c->rq->generation ||
-	       lc->policy != lc->r->policy ||
+	return lc->broken || c->ending || lc->policy != lc->r->policy ||
 	       lc->deliveries >= c->plan.path->max_deliveries_per_connection;
 }
 

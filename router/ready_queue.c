@@ -202,6 +202,23 @@ void ready_queue_give_back(struct ready_queue *rq)
 	give_back(rq, 0);
 }
 
+/* Nothing more leaves the way that it allows no longer. */
+static void use_path(struct ready_queue *rq, struct record_ref *ref)
+{
+	const struct egress_path *path = ref->record;
+	bool same = !rq->path || rq->path == ref ||
+		    param_same(&egress_path_params, rq->path->record, path);
+
+	record_unref(rq->path);
+	rq->path = ref;
+	rq->path_until =
+	    path->refresh_strategy == REFRESH_EPOCH
+		? INT64_MAX
+		: router_until(clock_now_ms(), path->refresh_interval.ms);
+	connection_end_others(rq, same ? (size_t)path->connection_limit : 0);
+	ready_limits_set(rq, path);
+}
+
 static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 {
 	struct ready_queue *rq = ctx;
@@ -216,13 +233,7 @@ static void got_path(struct record_ref *ref, const struct err *err, void *ctx)
 		bool first = !rq->path;
 
 		path = ref->record;
-		record_unref(rq->path);
-		rq->path = ref;
-		rq->path_until = path->refresh_strategy == REFRESH_EPOCH
-				     ? INT64_MAX
-				     : router_until(clock_now_ms(),
-					   path->refresh_interval.ms);
-		ready_limits_set(rq, path);
+		use_path(rq, ref);
 		if (first && rq->limits)
 			choose_again(rq);
 		if (first)
@@ -366,6 +377,9 @@ void ready_queue_run(struct loop_deferred *d)
 		   ready_means_have(rq)) {
 		wake_idle(rq);
 		open_connections(rq);
+	} else if (rq->in_flight > 0) {
+		/* Those that come one by one find a connection free. */
+		(void)have_path(rq);
 	}
 	if (rq->limits) {
 		obey_limits(rq);

@@ -49,7 +49,6 @@ struct ready_queue {
 	struct ready_means *means;   /* NULL: not made yet */
 	bool means_making;
 	int64_t tls_broken_until; /* clock_now_ms: opportunistic TLS rests */
-	unsigned generation;      /* of source: older connections end */
 	struct list waiting;      /* struct ready_message */
 	size_t waiting_count, reserved, in_flight; /* messages */
 	struct list routes; /* that wait for room, struct route.waiter */

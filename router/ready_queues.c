@@ -106,45 +106,14 @@ struct ready_queues *ready_queues_new(struct router *r)
 	return rqs;
 }
 
-static bool same_address(const struct ip_addr *a, const struct ip_addr *b)
-{
-	return a && b ? ip_eq(a, b) : a == b;
-}
-
-static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
-{
-	if (!a || !b)
-		return a == b;
-	return str_eq(a->path, b->path) && str_eq(a->host, b->host) &&
-	       a->port == b->port;
-}
-
-/* A connection that was made with a leaves as one made with b would. */
-static bool same_source(
-    const struct egress_source *a, const struct egress_source *b)
-{
-	return same_address(a->source_address, b->source_address) &&
-	       str_eq(a->ehlo_domain, b->ehlo_domain) &&
-	       a->remote_port == b->remote_port &&
-	       same_endpoint(a->ha_proxy_server, b->ha_proxy_server) &&
-	       same_address(
-		   a->ha_proxy_source_address, b->ha_proxy_source_address) &&
-	       same_endpoint(a->socks5_proxy_server, b->socks5_proxy_server) &&
-	       same_address(a->socks5_proxy_source_address,
-		   b->socks5_proxy_source_address);
-}
-
 static void use_source(struct ready_queue *rq, struct record_ref *source)
 {
-	struct list *pos, *tmp;
-
 	if (rq->source == source)
 		return;
-	if (rq->source && !same_source(rq->source->record, source->record)) {
-		rq->generation++;
-		LIST_EACH (pos, tmp, &rq->idle)
-			connection_end(LIST_ITEM(pos, struct connection, idle));
-	}
+	/* Those that are open would not leave as it says now. */
+	if (rq->source && !param_same(&egress_source_params, rq->source->record,
+			      source->record))
+		connection_end_others(rq, 0);
 	record_unref(rq->source);
 	rq->source = record_ref(source);
 }

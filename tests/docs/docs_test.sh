@@ -262,12 +262,19 @@ for name in penstock-policy.5 penstock-lua.3 penstock-log.5 penstock-queue.5; do
 		on { gsub(/\\e/, "\\"); print > (base "-" n) }
 	' "$build/doc/man/$name"
 done
+# Files that are shown are there for the policies that name them.
+for example in "$scratch"/example-*; do
+	name=$(sed -n '1s|^# /etc/penstock/\([a-z]*\.toml\)$|\1|p' "$example")
+	[ -z "$name" ] || cp "$example" "$scratch/$name"
+done
 for example in "$scratch"/example-*; do
 	if grep -q '^kumo\.on' "$example"; then
 		echo "local kumo = require 'kumo'" >"$scratch/policy.lua"
 		# Files that an installation has.
 		grep -v "require 'kumo'" "$example" | sed "
 			s|'/etc/penstock/our-rules.toml', ||
+			s|/etc/penstock/queues.toml|$scratch/queues.toml|
+			s|/etc/penstock/sources.toml|$scratch/sources.toml|
 			s|/etc/penstock/shaping.toml|$src/contrib/policies/shaping.toml|
 			s|'bounce-rules.toml'|'$src/contrib/bounce-rules.toml'|" \
 			>>"$scratch/policy.lua"

@@ -219,6 +219,121 @@ t.test('a smart host with an authority of its own, implicit TLS and a client cer
   t.has(session.tls_facts.peer, 'client.test')
 end)
 
+-- ---- a path that changes while connections are open ----
+
+-- A sink that offers no TLS until it is given its certificate, the router, and
+-- a function that changes the path and waits until the router knows.
+local function changing(o)
+  local ca = t.certificate 'DNS:ca.test'
+  local file = t.write('path.lua', "return { enable_tls = 'Opportunistic', limit = 1 }")
+  local sink = t.smtp_sink(o)
+  local router = t.router {
+    policy = t.smart_host(sink, {
+      path = ([[enable_tls = dofile('%s').enable_tls, connection_limit = dofile('%s').limit,
+        idle_timeout = '10 mins', refresh_strategy = 'Epoch']]):format(file, file),
+    }),
+    ca_file = ca.cert,
+  }
+  local function change(path)
+    t.write('path.lua', 'return ' .. path)
+    t.ok(router:reload().ok)
+  end
+  local server = t.certificate('DNS:sink.test', ca)
+  local function offer_tls()
+    sink.o.cert, sink.o.key = server.cert, server.key
+  end
+  return sink, router, change, offer_tls
+end
+
+-- Recipients by what their message came over: { clear = {...}, tls = {...} }.
+local function ways(sink)
+  local out = { clear = {}, tls = {} }
+  for _, m in ipairs(sink:messages()) do
+    table.insert(m.tls and out.tls or out.clear, m.to[1])
+  end
+  table.sort(out.tls)
+  return out
+end
+
+t.test('a path that requires TLS from now on: a busy connection in clear text ends after the message in flight', function()
+  local answer = false
+  local sink, router, change, offer_tls = changing {
+    dot = function()
+      while not answer do
+        t.sched.pass(5)
+      end
+    end,
+  }
+  router:enqueue { to = 'a@example.com' }
+  t.wait_for('the content', function()
+    return sink.lines[#sink.lines] == 'DATA'
+  end)
+  for _, to in ipairs { 'b@example.com', 'c@example.com', 'd@example.com' } do
+    router:enqueue { to = to }
+  end
+  offer_tls()
+  change "{ enable_tls = 'Required', limit = 32 }"
+  -- Nobody else would open it: the router knows.
+  t.wait_for('a connection by the new path', function()
+    return sink.sessions[2] and sink.sessions[2].tls
+  end)
+  answer = true
+  for _, to in ipairs { 'a@example.com', 'b@example.com', 'c@example.com', 'd@example.com' } do
+    t.log(router, 'Delivery', { recipient = to })
+  end
+  t.eq(ways(sink), { clear = { 'a@example.com' }, tls = { 'b@example.com', 'c@example.com', 'd@example.com' } })
+  t.eq(sink.sessions[1].lines[#sink.sessions[1].lines], 'QUIT')
+end)
+
+t.test('a path that requires TLS from now on: an idle connection in clear text ends', function()
+  local sink, router, change, offer_tls = changing()
+  t.eq(deliver(router, sink, 'a@example.com').type, 'Delivery')
+  -- What says nothing about how a connection is made leaves it alone.
+  change "{ enable_tls = 'Opportunistic', limit = 7 }"
+  t.eq(deliver(router, sink, 'b@example.com').type, 'Delivery')
+  t.eq(#sink.sessions, 1)
+  offer_tls()
+  change "{ enable_tls = 'Required', limit = 7 }"
+  t.eq(deliver(router, sink, 'c@example.com').type, 'Delivery')
+  t.eq(ways(sink), { clear = { 'a@example.com', 'b@example.com' }, tls = { 'c@example.com' } })
+  t.wait_for('QUIT', function()
+    return sink.sessions[1].closed
+  end)
+  t.eq(sink.sessions[1].lines[#sink.sessions[1].lines], 'QUIT')
+end)
+
+t.test('a lower connection_limit ends those connections that are too many', function()
+  local sink, router, change = changing {
+    mail = function(_, session)
+      -- Those that began under the old limit stay until it is lower.
+      while session.number <= 3 and not session.go do
+        t.sched.pass(5)
+      end
+    end,
+  }
+  change "{ enable_tls = 'Disabled', limit = 3000 }"
+  local names = {}
+  for i = 1, 12 do
+    names[i] = ('u%d@example.com'):format(i)
+    router:enqueue { to = names[i] }
+  end
+  t.wait_for('three connections', function()
+    return sink.open >= 3
+  end)
+  change "{ enable_tls = 'Disabled', limit = 1 }"
+  router:enqueue { to = 'last@example.com' }
+  for i = 1, 3 do
+    sink.sessions[i].go = true
+  end
+  for _, to in ipairs(names) do
+    t.log(router, 'Delivery', { recipient = to })
+  end
+  t.log(router, 'Delivery', { recipient = 'last@example.com' })
+  t.wait_for('all but one to end', function()
+    return sink.open == 1
+  end)
+end)
+
 t.test('a certificate or cipher that is none defers, and says which key is wrong', function()
   local sink = t.smtp_sink {}
   local c, d = t.certificate 'DNS:a.test', t.certificate 'DNS:b.test'

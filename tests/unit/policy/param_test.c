@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "policy/egress_path.h"
 #include "policy/egress_pool.h"
 #include "policy/egress_source.h"
 #include "policy/listener.h"
@@ -192,6 +193,44 @@ START_TEST(secrets_are_not_read_back)
 }
 END_TEST
 
+static bool same_path(const char *a, const char *b)
+{
+	const struct param_set *set = &egress_path_params;
+
+	return param_same(set, parsed(set, a), parsed(set, b));
+}
+
+START_TEST(records_are_the_same_but_for_what_acts_at_once)
+{
+	ck_assert(same_path("{}", "{}"));
+	ck_assert(same_path("{}", "{\"smtp_port\": 25}"));
+	ck_assert(same_path("{}",
+	    "{\"connection_limit\": 3, \"max_message_rate\": \"1/s\", "
+	    "\"provider_name\": \"big\", \"refresh_interval\": 5, "
+	    "\"tls_prefer_openssl\": true}"));
+	ck_assert(!same_path("{}", "{\"enable_tls\": \"Required\"}"));
+	ck_assert(!same_path("{}", "{\"ehlo_domain\": \"a.test\"}"));
+	ck_assert(!same_path("{}", "{\"implicit_tls\": false}"));
+	ck_assert(!same_path("{}", "{\"remember_broken_tls\": 0}"));
+	ck_assert(!same_path("{\"skip_hosts\": [\"10.0.0.0/8\"]}",
+	    "{\"skip_hosts\": [\"10.0.0.0/9\"]}"));
+}
+END_TEST
+
+START_TEST(another_secret_is_another_record)
+{
+	static const char one[] =
+	    "{\"smtp_auth_plain_username\": \"u\", "
+	    "\"smtp_auth_plain_password\": {\"key_data\": \"a\"}}";
+	static const char two[] =
+	    "{\"smtp_auth_plain_username\": \"u\", "
+	    "\"smtp_auth_plain_password\": {\"key_data\": \"b\"}}";
+
+	ck_assert(same_path(one, one));
+	ck_assert(!same_path(one, two));
+}
+END_TEST
+
 START_TEST(long_values_are_cut_in_errors)
 {
 	struct buf text = BUF_INIT;
@@ -230,6 +269,8 @@ Suite *param_suite(void)
 	tcase_add_test(t, zero_and_false_were_given_too);
 	tcase_add_test(t, records_need_nothing_of_their_table);
 	tcase_add_test(t, secrets_are_not_read_back);
+	tcase_add_test(t, records_are_the_same_but_for_what_acts_at_once);
+	tcase_add_test(t, another_secret_is_another_record);
 	tcase_add_test(t, long_values_are_cut_in_errors);
 	suite_add_tcase(suite, t);
 	return suite;
