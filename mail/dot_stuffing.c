@@ -39,16 +39,18 @@ static void add_piece(
 	}
 }
 
-/* Behind the last of those lines from p on that may go as they are. */
+/* Behind the last of those lines from p on that may go as they are.  The LF is
+ * looked for first: lines without a CR cost their own length, not the rest of
+ * the message each. */
 static const char *skip_plain(const char *p, const char *end)
 {
 	while (p < end && *p != '.') {
-		const char *cr = memchr(p, '\r', (size_t)(end - p));
+		const char *lf = memchr(p, '\n', (size_t)(end - p));
 
-		if (!cr || cr + 1 == end || cr[1] != '\n' ||
-		    memchr(p, '\n', (size_t)(cr - p)))
+		if (!lf || lf == p || lf[-1] != '\r' ||
+		    memchr(p, '\r', (size_t)(lf - 1 - p)))
 			break;
-		p = cr + 2;
+		p = lf + 1;
 	}
 	return p;
 }

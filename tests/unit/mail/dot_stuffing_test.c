@@ -1,6 +1,7 @@
 /* dot_stuffing_test.c - mail/dot_stuffing.h */
 #include "tests/unit/mail/mail_test.h"
 
+#include "base/xalloc.h"
 #include "mail/dot_stuffing.h"
 
 static const struct {
@@ -43,10 +44,31 @@ START_TEST(data_ends_only_once)
 }
 END_TEST
 
+/* A search of the rest for each line would take minutes. */
+START_TEST(bare_line_ends_cost_what_other_bytes_cost)
+{
+	static const char ends[] = {'\n', '\r'};
+	size_t len = (size_t)4 << 20;
+	char *text = xmalloc(len);
+	struct dot_stuffing state;
+	struct buf out = BUF_INIT;
+
+	memset(text, ends[_i], len);
+	dot_stuffing_init(&state);
+	dot_stuffing_add(&state, &out, text, len);
+	ck_assert(dot_stuffing_end(&state, &out) == (ends[_i] == '\r'));
+	ck_assert_uint_eq(out.len, 2 * len + 3);
+	buf_release(&out);
+	free(text);
+}
+END_TEST
+
 TCase *dot_stuffing_tests(void)
 {
 	TCase *tc = tcase_create("dot_stuffing");
 
 	tcase_add_loop_test(tc, data_ends_only_once, 0, COUNT(cases));
+	tcase_add_loop_test(
+	    tc, bare_line_ends_cost_what_other_bytes_cost, 0, 2);
 	return tc;
 }
