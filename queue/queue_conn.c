@@ -145,6 +145,27 @@ failed:
 	return false;
 }
 
+static bool set(struct queue_conn *conn, const char *pragma)
+{
+	return sqlite3_exec(conn->db, pragma, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static bool set_up_daemon(struct queue_conn *conn)
+{
+	/* A savepoint that is taken back after some of its pages were written
+	 * to the log leaves checksums behind (SQLite 3.40) at which a recovery
+	 * ends: what was committed since would be lost.  So a transaction of
+	 * the milter, which takes sessions back and is bounded, is not written
+	 * before it commits. */
+	if (conn->queue->program == QUEUE_MILTER &&
+	    !set(conn, "PRAGMA cache_spill = OFF"))
+		return false;
+	/* The states that the daemons write stand in their statements; SQLite
+	 * would make a table for each row to look them up in. */
+	return conn->queue->program == QUEUE_TOOL ||
+	       set(conn, "PRAGMA ignore_check_constraints = ON");
+}
+
 bool queue_connect(
     struct queue *queue, bool writing, struct queue_conn **out, struct err *err)
 {
@@ -158,11 +179,7 @@ bool queue_connect(
 		    queue->path);
 	if (!queue_conn_open(queue, writing, out, err))
 		return false;
-	/* The states that the daemons write stand in their statements; SQLite
-	 * would make a table for each row to look them up in. */
-	if (!writing || queue->program == QUEUE_TOOL ||
-	    sqlite3_exec((*out)->db, "PRAGMA ignore_check_constraints = ON",
-		NULL, NULL, NULL) == SQLITE_OK)
+	if (!writing || set_up_daemon(*out))
 		return true;
 	queue_fail(*out, "set it up", err);
 	queue_disconnect(*out);

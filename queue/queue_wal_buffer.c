@@ -72,7 +72,7 @@ int wal_buffer_write(struct wal_buffer *b, sqlite3_file *file, const void *p,
 }
 
 /* A failure here is not one of writing, of which SQLite would roll back the
- * whole transaction: so nothing must be written after it. */
+ * whole transaction: so nothing must be written before it is over. */
 int wal_buffer_read(struct wal_buffer *b, sqlite3_file *file, void *p, int len,
     sqlite3_int64 at)
 {
@@ -97,6 +97,7 @@ void wal_buffer_drop(struct wal_buffer *b)
 {
 	b->len = 0;
 	b->page_due = false;
+	b->failed = false;
 }
 
 void wal_buffer_release(struct wal_buffer *b)

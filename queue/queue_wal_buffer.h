@@ -29,7 +29,8 @@ struct wal_buffer {
 	sqlite3_int64 end; /* behind the last write: a frame may follow */
 	bool page_due;     /* the last thing kept is a frame's header */
 	bool commits;      /* and that frame's page ends the transaction */
-	bool failed; /* kept frames are lost: nothing is written any more */
+	/* Kept frames are lost: their transaction writes nothing any more. */
+	bool failed;
 };
 
 /* As xWrite, xRead of the file below; result codes of SQLite. */

@@ -168,6 +168,72 @@ START_TEST(a_commit_that_cannot_be_written_is_none)
 }
 END_TEST
 
+/* What a recovery makes of the file and its log as they are now. */
+static int64_t recovered(const char *path, const char *sql)
+{
+	char copy[300], from[300], cmd[2000];
+	int64_t n;
+
+	(void)snprintf(copy, sizeof copy, "%s-copy", path);
+	(void)snprintf(from, sizeof from, "%s-wal", path);
+	(void)snprintf(cmd, sizeof cmd,
+	    "rm -f '%s'*; cp '%s' '%s'; cp '%s' '%s-wal'", copy, path, copy,
+	    from, copy);
+	/* NOLINTNEXTLINE(cert-env33-c,bugprone-command-processor) */
+	ck_assert_int_eq(system(cmd), 0);
+	n = sql_int(copy, sql);
+	return n;
+}
+
+static void random_steps(struct queue_conn *conn)
+{
+	static const char *const steps[] = {
+	    "INSERT INTO chunk (bytes) VALUES (zeroblob(500))",
+	    "INSERT INTO chunk (bytes) VALUES (zeroblob(9000))",
+	    "INSERT INTO chunk (bytes) VALUES (zeroblob(29000))",
+	    "UPDATE chunk SET bytes = zeroblob(7000) WHERE id % 3 = 0",
+	    "UPDATE chunk SET bytes = zeroblob(2000) WHERE id % 3 = 1",
+	};
+
+	for (int i = rand() % 5; i >= 0; i--)
+		run(conn, steps[(size_t)rand() % COUNT(steps)]);
+}
+
+/* With a cache that is not enough for any transaction. */
+START_TEST(a_session_that_is_taken_back_costs_no_commit_after_it)
+{
+	const char *path = store_path();
+	struct queue *queue = store_open(path, QUEUE_MILTER);
+	struct queue_conn *conn = connect_small(queue);
+
+	srand((unsigned)_i);
+	for (int i = 1; i <= 40; i++) {
+		ck_ok(queue_begin(conn, QUEUE_LATER, &why));
+		for (int n = rand() % 6; n >= 0; n--) {
+			run(conn, "SAVEPOINT session");
+			random_steps(conn);
+			if (rand() % 2)
+				run(conn, "ROLLBACK TO session");
+			run(conn, "RELEASE session");
+			if (rand() % 4 == 0)
+				run(conn, "DELETE FROM chunk WHERE id % 2");
+		}
+		run(conn, "UPDATE sqlite_sequence SET seq = seq + 1 "
+			  "WHERE name = 'content'");
+		run(conn, "INSERT INTO sqlite_sequence SELECT 'content', 1 "
+			  "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence "
+			  "WHERE name = 'content')");
+		ck_ok(queue_commit(conn, &why));
+		ck_assert_int_eq(recovered(path, "SELECT seq FROM "
+						 "sqlite_sequence WHERE name = "
+						 "'content'"),
+		    i);
+	}
+	queue_disconnect(conn);
+	queue_close(queue);
+}
+END_TEST
+
 TCase *wal_buffer_tests(void)
 {
 	TCase *t = tcase_create("wal_buffer");
@@ -177,5 +243,7 @@ TCase *wal_buffer_tests(void)
 	tcase_add_test(
 	    t, what_is_kept_can_be_read_written_again_and_taken_back);
 	tcase_add_loop_test(t, a_commit_that_cannot_be_written_is_none, 0, 2);
+	tcase_add_loop_test(
+	    t, a_session_that_is_taken_back_costs_no_commit_after_it, 1, 4);
 	return t;
 }
