@@ -131,3 +131,82 @@ t.test('microsocks knows no BIND: a source address that it cannot give is not re
   t.has(t.log(router, 'TransientFailure', { code = 400 }).response.content, 'source address was refused')
   t.eq(#sink.sessions, 0)
 end)
+
+-- 100 hosts that talk without end, when greeting or when asked for the recipient, and one that does not.
+local MANY = 100
+local blocks = { ('%d-all of this is for you\r\n'):rep(2000), ('x'):rep(65536) }
+
+local function endless(code, parity)
+  return function(_, session)
+    local n = session.number
+    if n % 2 == parity then
+      local block = blocks[1 + n // 2 % 2]:gsub('%%d', code)
+      while session.stream:write(block) do
+      end
+      return 'drop'
+    end
+  end
+end
+
+-- Each host is a site of its own: what one does must not slow the others.
+local function to_hosts(talkers, good, source)
+  return ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s end)
+kumo.on('get_queue_config', function(domain)
+  local n = domain:match '%%d+'
+  local addr = n and ('127.0.1.%%d:%d'):format(n) or '%s'
+  return kumo.make_queue_config {
+    egress_pool = 'pool', protocol = { smtp = { mx_list = { { name = 'mx.' .. domain, addr = addr } } } },
+  }
+end)
+kumo.on('get_egress_path_config', function()
+  return kumo.make_egress_path { prohibited_hosts = {}, enable_tls = 'Disabled' }
+end)
+kumo.on('get_egress_pool', function(name)
+  return kumo.make_egress_pool { name = name, entries = { { name = 'ip-1' } } }
+end)
+kumo.on('get_egress_source', function(name)
+  return kumo.make_egress_source {
+    name = name, suspend_when_proxy_unhealthy = { trigger = 'Immediate', duration = '1h' }, %s,
+  }
+end)]]):format(t.local_logs(), talkers.port, good.address, source)
+end
+
+local function most_memory(p)
+  return tonumber(t.read('/proc/' .. p.pid .. '/status'):match 'VmHWM:%s+(%d+)') << 10
+end
+
+for what, source in pairs {
+  HAProxy = function()
+    return ("ha_proxy_server = '%s', ha_proxy_source_address = '127.0.0.9'"):format(haproxy())
+  end,
+  microsocks = function()
+    return ("socks5_proxy_server = '%s', socks5_proxy_source_address = '0.0.0.0'"):format(microsocks())
+  end,
+} do
+  t.test(('%d hosts that talk without end behind %s are to blame for it, not the proxy'):format(MANY, what), function()
+    local talkers = t.smtp_sink { ip = '0.0.0.0', connect = endless('220', 0), rcpt = endless('250', 1) }
+    local good = t.smtp_sink { ip = '127.0.0.7' }
+    local router = t.router { policy = to_hosts(talkers, good, source()) }
+    local to, before = {}, most_memory(router)
+    for i = 1, MANY do
+      to[i] = ('bob@n%d.test'):format(i)
+    end
+    router:enqueue { to = to }
+    t.wait_for('every recipient to be deferred', function()
+      return #router:records 'TransientFailure' >= MANY
+    end, 120000)
+    for _, r in ipairs(router:records 'TransientFailure') do
+      t.has(r.response.content, 'SMTP reply without end')
+    end
+    local grown = most_memory(router) - before
+    t.ok(t.sys.is_sanitized or grown < MANY << 19, ('it grew by %.1f MiB'):format(grown / (1 << 20)))
+    -- Its source would be passed over for an hour.
+    router:enqueue { to = 'bob@good.test', count = 20 }
+    t.wait_for('the others', function()
+      return #router:records 'Delivery' == 20
+    end)
+    t.eq(#router:records 'TransientFailure', MANY)
+  end)
+end
