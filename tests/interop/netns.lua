@@ -33,11 +33,16 @@ local function network()
     made = made or false
     for _, line in ipairs(made and LAYOUT or {}) do
       local status, out = ip(line)
+      local unknown = out:find 'not supported' or out:find 'Unknown device type'
+      if status ~= 0 and unknown and line:find('veth', 1, true) then
+        made, why_not = false, 'the kernel has no veth: ' .. out:gsub('%s+$', '')
+        break
+      end
       t.eq(status, 0, 'ip ' .. line .. ': ' .. out)
     end
   end
   if not made then
-    t.skip('a network of its own is forbidden here: ' .. why_not)
+    t.skip('no network of its own here: ' .. why_not)
   end
 end
 
