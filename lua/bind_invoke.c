@@ -60,17 +60,19 @@ static const void *built_in(enum question q, const char *name)
 static void push_table(lua_State *L, const struct param_set *set,
     const void *record, const struct value *given, struct arena *arena)
 {
+	static const struct value none = {.type = VALUE_MAP};
+	const struct value *more =
+	    given && given->type == VALUE_MAP ? given : &none;
 	struct value all = param_read_all(set, record, arena), table;
-	size_t more = given && given->type == VALUE_MAP ? given->count : 0;
 
 	table = (struct value){.type = VALUE_MAP, .count = all.count};
 	table.entries =
-	    ARENA_ARRAY(arena, struct value_entry, all.count + more + 1);
+	    ARENA_ARRAY(arena, struct value_entry, all.count + more->count + 1);
 	for (size_t i = 0; i < all.count; i++)
 		table.entries[i] = all.entries[i];
-	for (size_t i = 0; i < more; i++)
-		if (!value_get(&all, given->entries[i].key))
-			table.entries[table.count++] = given->entries[i];
+	VALUE_EACH (e, more)
+		if (!value_get(&all, e->key))
+			table.entries[table.count++] = *e;
 	script_value_push(L, &table);
 }
 
