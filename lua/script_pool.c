@@ -250,6 +250,8 @@ static void leave_pool(struct script_policy *p)
 	pthread_mutex_unlock(&p->lock);
 	if (last)
 		pool_free(p);
+	/* Also what taking the pool apart made anew. */
+	digest_thread_end();
 	count_thread(-1);
 }
 
@@ -460,7 +462,6 @@ static void *serve_calls(void *ctx)
 		serve_one(thread, call);
 	}
 	abandoned = thread->abandoned;
-	digest_thread_end();
 	if (!abandoned)
 		p->threads--;
 	free(thread);
