@@ -234,6 +234,8 @@ int64_t queue_is_at(struct queue *queue, enum queue_hand hand, int64_t id);
  * time. */
 bool queue_is_suspected(const struct queue *queue, int64_t scheduled_queue)
     MUST_USE;
+/* Mail of it has come to an outcome: it is suspected no longer. */
+void queue_is_innocent(struct queue *queue, int64_t scheduled_queue);
 
 /* One chunk (from 0) of a content; short only at the end.  ERR_PERM when it is
  * missing. */

@@ -38,6 +38,7 @@ struct queue_attempts {
 	char *map;
 	int64_t *places;
 	struct blamed *blamed;
+	bool blames; /* perhaps */
 	int *unused; /* a stack of places */
 	int unused_count;
 	pthread_mutex_t mutex; /* of the stack */
@@ -117,7 +118,8 @@ struct queue_attempts *queue_attempts_open(const char *path, struct err *err)
 	a->blamed = (struct blamed *)(void *)(a->places + ALL_PLACES);
 	a->unused = xcalloc(PLACES, sizeof *a->unused);
 	make_header(header);
-	if (memcmp(map, header, HEADER) == 0)
+	a->blames = memcmp(map, header, HEADER) == 0;
+	if (a->blames)
 		read_left(a);
 	else
 		memset(a->blamed, 0, BLAMED * sizeof *a->blamed);
@@ -147,8 +149,10 @@ void queue_attempts_clear(struct queue_attempts *a, bool keep_blame)
 	(void)pthread_mutex_lock(&a->mutex);
 	make_header(a->map);
 	memset(a->places, 0, ALL_PLACES * sizeof *a->places);
-	if (!keep_blame)
+	if (!keep_blame) {
 		memset(a->blamed, 0, BLAMED * sizeof *a->blamed);
+		a->blames = false;
+	}
 	/* From the front, so that few pages are touched. */
 	for (int i = 0; i < PLACES; i++)
 		a->unused[i] = PLACES - 1 - i;
@@ -209,6 +213,7 @@ int queue_attempts_blame(struct queue_attempts *a, int64_t queue)
 {
 	struct blamed *b = find_blamed(a, queue);
 
+	a->blames = true;
 	if (!b) {
 		b = &a->blamed[0];
 		for (size_t i = 1; i < BLAMED; i++)
@@ -231,4 +236,12 @@ int queue_attempts_crashes(const struct queue_attempts *a, int64_t queue)
 	return b && b->crashes > 0 && b->crashes <= QUEUE_CRASHES_MOST
 		   ? (int)b->crashes
 		   : 0;
+}
+
+void queue_attempts_absolve(struct queue_attempts *a, int64_t queue)
+{
+	struct blamed *b = a && a->blames ? find_blamed(a, queue) : NULL;
+
+	if (b)
+		*b = (struct blamed){0};
 }

@@ -9,7 +9,7 @@
  * suspects those that stand there, and not all that were leased.
  *
  * Scheduled queues over which routers died are kept there with their number, as
- * long as no router stops cleanly.
+ * long as no router stops cleanly and none settles mail of theirs.
  *
  * Nothing is synced: what a dead process has stored is seen by the next one,
  * and after a power cut (the boot id differs) nobody is suspected.
@@ -48,5 +48,7 @@ int64_t queue_attempts_at(
 int queue_attempts_blame(struct queue_attempts *attempts, int64_t queue);
 int queue_attempts_crashes(
     const struct queue_attempts *attempts, int64_t queue);
+/* Those that died over it were in no row. */
+void queue_attempts_absolve(struct queue_attempts *attempts, int64_t queue);
 
 #endif

@@ -512,6 +512,11 @@ bool queue_is_suspected(const struct queue *queue, int64_t scheduled_queue)
 	return queue_attempts_crashes(queue->attempts, scheduled_queue) > 0;
 }
 
+void queue_is_innocent(struct queue *queue, int64_t scheduled_queue)
+{
+	queue_attempts_absolve(queue->attempts, scheduled_queue);
+}
+
 void queue_attempt_ends(struct queue *queue, int mark)
 {
 	queue_attempts_end(queue->attempts, mark);

@@ -22,6 +22,7 @@
 #include "policy/queue_config.h"
 #include "policy/retry.h"
 #include "policy/schedule.h"
+#include "queue/queue.h"
 #include "router/bounce_hit.h"
 #include "router/outcome_private.h"
 #include "router/outcome_record.h"
@@ -307,6 +308,7 @@ static void report_one(struct outcomes *o, struct ready_message *rm,
 
 	if (info->settled_early)
 		return;
+	queue_is_innocent(o->r->queue, rm->sq->id);
 	say(o, rm, recipient->who.address.email, texts[kind].status,
 	    &recipient->reply, relay);
 	switch (kind) {

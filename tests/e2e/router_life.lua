@@ -111,6 +111,31 @@ t.test('a scheduled queue whose configuration kills the router is held, and othe
   t.has(router:output(), 'queue poison.test: the router died 3 times while it prepared it: 2 recipients are held')
 end)
 
+t.test('a scheduled queue that routers were at when they were killed is not held when its mail went between', function()
+  local sink = t.smtp_sink()
+  for n = 1, 4 do
+    -- Each router answers once, and hangs when it is asked again.
+    local asked, hangs = ('%s/asked.%d'):format(t.dir(), n), ('%s/hangs.%d'):format(t.dir(), n)
+    local router = t.router { policy = t.smart_host(sink, { queue = ([[refresh_interval = '1s', provider_name = (function()
+      if %d < 4 and io.open('%s') then io.open('%s', 'w'):close() kumo.sleep(60) end
+      io.open('%s', 'w'):close()
+    end)(),]]):format(n, asked, hangs, asked) }) }
+    router:enqueue { to = 'a@example.com' }
+    t.log(router, 'Delivery', { recipient = 'a@example.com' })
+    if n < 4 then
+      t.wait_for('an answer that does not come', function()
+        if router:sql('SELECT count(*) FROM recipient WHERE state < 2')[1][1] == 0 then
+          router:enqueue { to = 'a@example.com' }
+        end
+        return t.read(hangs)
+      end, 60000)
+    else
+      t.none(router, 'SELECT count(*) FROM recipient')
+    end
+    router:kill()
+  end
+end)
+
 t.test('a message that kills the router in throttle_insert_ready_queue is held alone', function()
   local sink = t.smtp_sink()
   local first = t.router { policy = t.smart_host '127.0.0.1:9' }

@@ -315,7 +315,8 @@ START_TEST(without_room_for_the_table_the_router_works_and_suspects_nobody)
 }
 END_TEST
 
-static void one_dies(enum queue_hand hand, int64_t id)
+/* innocent: mail of this scheduled queue had an outcome before; 0: of none. */
+static void one_dies_after(int64_t innocent, enum queue_hand hand, int64_t id)
 {
 	pid_t child = fork();
 	int status;
@@ -324,11 +325,18 @@ static void one_dies(enum queue_hand hand, int64_t id)
 	if (child == 0) {
 		struct queue *other = store_open(path, QUEUE_ROUTER);
 
+		if (innocent)
+			queue_is_innocent(other, innocent);
 		(void)queue_is_at(other, hand, id);
 		(void)raise(SIGKILL);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void one_dies(enum queue_hand hand, int64_t id)
+{
+	one_dies_after(0, hand, id);
 }
 
 /* As many routers die while a thread of theirs says that it is at `id`, with
@@ -389,6 +397,26 @@ START_TEST(a_clean_stop_clears_a_scheduled_queue)
 	die_at(QUEUE_HAND_LOOP, 0, 0);
 	ck_assert(!queue_is_suspected(queue, 1));
 	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 1);
+}
+END_TEST
+
+START_TEST(
+    deaths_over_a_scheduled_queue_are_in_no_row_when_its_mail_went_between)
+{
+	put_many(conn, "example.com", 2);
+	queue_disconnect(conn);
+	queue_close(queue);
+	one_dies(QUEUE_HAND_LOOP, -1);
+	one_dies(QUEUE_HAND_LOOP, -1);
+	one_dies_after(7, QUEUE_HAND_LOOP, 0); /* another's */
+	one_dies_after(1, QUEUE_HAND_LOOP, -1);
+	one_dies(QUEUE_HAND_LOOP, -1);
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+	ck_assert(queue_is_suspected(queue, 1));
+	ck_assert_int_eq(count_of("state = 0 AND crashes = 0"), 2);
+	queue_is_innocent(queue, 1);
+	ck_assert(!queue_is_suspected(queue, 1));
 }
 END_TEST
 
@@ -479,6 +507,8 @@ TCase *lease_tests(void)
 	tcase_add_test(
 	    t, a_scheduled_queue_that_kills_three_routers_is_held_whole);
 	tcase_add_test(t, a_clean_stop_clears_a_scheduled_queue);
+	tcase_add_test(t,
+	    deaths_over_a_scheduled_queue_are_in_no_row_when_its_mail_went_between);
 	tcase_add_test(t, a_lease_is_at_nothing_when_it_is_over);
 	tcase_add_test(t, a_clean_stop_suspects_nothing);
 	tcase_add_test(t, a_commit_rings_the_doorbell);
