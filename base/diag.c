@@ -8,6 +8,7 @@
  */
 #include "base/diag.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -21,7 +22,6 @@
 #include "base/xalloc.h"
 
 #define LINE_MAX_BYTES 8192
-#define BATCH_BYTES 32768
 #define QUEUE_MOST 4096 /* beyond it debug and info are dropped */
 
 static const struct {
@@ -129,10 +129,11 @@ static void write_dropped(void)
 	write_line(LOG_WARNING, levels[DIAG_WARN].name, text);
 }
 
-/* Lines for stderr that wait are written together. */
+/* Lines for stderr that wait are written together, as many as a pipe takes
+ * whole or not at all: others may write to it, too, and it may be full. */
 struct batch {
 	size_t len;
-	char bytes[BATCH_BYTES];
+	char bytes[LINE_MAX_BYTES + 128];
 };
 
 static void write_batch(struct batch *batch)
@@ -149,12 +150,14 @@ static void write_queued(struct batch *batch, struct inbox_item *item)
 {
 	struct line *line = CONTAINER_OF(item, struct line, item);
 	const char *name = levels[line->level].name;
+	size_t size =
+	    strlen(program) + strlen(name) + strlen(line->text) + sizeof ": : ";
 	int len;
 
 	if (!atomic_load(&to_stderr)) {
 		write_line(levels[line->level].priority, name, line->text);
 	} else {
-		if (sizeof batch->bytes - batch->len < LINE_MAX_BYTES + 128)
+		if (batch->len + size > PIPE_BUF)
 			write_batch(batch);
 		len = snprintf(batch->bytes + batch->len,
 		    sizeof batch->bytes - batch->len, "%s: %s: %s\n", program,

@@ -1,6 +1,7 @@
 /* diag_test.c - base/diag.h */
 #include "tests/unit/base/base_test.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -145,6 +146,35 @@ START_TEST(a_thread_writes_everything_in_order)
 }
 END_TEST
 
+/* Nobody reads, and writing does not wait.  Exits with 0: all that was taken
+ * are whole lines. */
+NORETURN static void fill_a_pipe(void)
+{
+	static char all[1 << 20];
+	int fds[2];
+	ssize_t len;
+
+	if (pipe2(fds, O_NONBLOCK) != 0 || dup2(fds[1], STDERR_FILENO) < 0)
+		_exit(2);
+	diag_start_thread();
+	for (int i = 0; i < 4000; i++)
+		diag_warn("line %06d, and what else there is to say", i);
+	diag_stop_thread();
+	len = read(fds[0], all, sizeof all);
+	_exit(len > 60000 && all[len - 1] == '\n' ? 0 : 1);
+}
+
+START_TEST(a_full_pipe_takes_whole_lines_or_none)
+{
+	char out[64];
+	pid_t child = start_child();
+
+	if (child == 0)
+		fill_a_pipe();
+	ck_assert_int_eq(hear_child(child, out, sizeof out), 0);
+}
+END_TEST
+
 START_TEST(a_panic_does_not_lose_what_led_to_it)
 {
 	char out[4096];
@@ -173,6 +203,7 @@ TCase *diag_tests(void)
 	tcase_add_test(tc, a_line_says_who_and_how_bad);
 	tcase_add_test(tc, the_last_error_is_kept_where_lines_are_hidden);
 	tcase_add_test(tc, a_thread_writes_everything_in_order);
+	tcase_add_test(tc, a_full_pipe_takes_whole_lines_or_none);
 	tcase_add_test(tc, a_panic_does_not_lose_what_led_to_it);
 	return tc;
 }
