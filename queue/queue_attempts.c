@@ -68,13 +68,19 @@ static int ascending(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+/* Each once, however often the router was at it. */
 static void read_left(struct queue_attempts *a)
 {
+	size_t count = 0;
+
 	a->left = xcalloc(ALL_PLACES, sizeof *a->left);
 	for (size_t i = 0; i < ALL_PLACES; i++)
 		if (a->places[i] != 0)
-			a->left[a->left_count++] = a->places[i];
-	qsort(a->left, a->left_count, sizeof *a->left, ascending);
+			a->left[count++] = a->places[i];
+	qsort(a->left, count, sizeof *a->left, ascending);
+	for (size_t i = 0; i < count; i++)
+		if (i == 0 || a->left[i] != a->left[i - 1])
+			a->left[a->left_count++] = a->left[i];
 }
 
 static char *map_file(const char *name, struct err *err)

@@ -389,6 +389,38 @@ START_TEST(a_scheduled_queue_that_kills_three_routers_is_held_whole)
 }
 END_TEST
 
+/* A pool of many sources asks for many paths at once, all for one queue. */
+START_TEST(a_death_counts_once_however_often_its_router_was_at_the_same)
+{
+	pid_t child;
+	int status;
+
+	put_many(conn, "example.com", 3);
+	queue_disconnect(conn);
+	queue_close(queue);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		struct queue *other = store_open(path, QUEUE_ROUTER);
+
+		for (int i = 0; i < 5; i++)
+			if (!queue_attempt_begins(other, -1) ||
+			    !queue_attempt_begins(other, 2))
+				_exit(1);
+		(void)queue_is_at(other, QUEUE_HAND_LOOP, -1);
+		(void)queue_is_at(other, QUEUE_HAND_WRITER, 2);
+		(void)raise(SIGKILL);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+	ck_assert(queue_is_suspected(queue, 1));
+	ck_assert_int_eq(count_of("state = 0"), 3);
+	ck_assert_int_eq(count_of("id = 2 AND crashes = 1"), 1);
+}
+END_TEST
+
 START_TEST(a_clean_stop_clears_a_scheduled_queue)
 {
 	put_many(conn, "example.com", 1);
@@ -506,6 +538,8 @@ TCase *lease_tests(void)
 	tcase_add_test(t, what_kills_three_routers_before_it_is_leased_is_held);
 	tcase_add_test(
 	    t, a_scheduled_queue_that_kills_three_routers_is_held_whole);
+	tcase_add_test(
+	    t, a_death_counts_once_however_often_its_router_was_at_the_same);
 	tcase_add_test(t, a_clean_stop_clears_a_scheduled_queue);
 	tcase_add_test(t,
 	    deaths_over_a_scheduled_queue_are_in_no_row_when_its_mail_went_between);
