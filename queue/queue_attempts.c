@@ -166,6 +166,13 @@ void queue_attempts_clear(struct queue_attempts *a, bool keep_blame)
 	(void)pthread_mutex_unlock(&a->mutex);
 }
 
+void queue_attempts_counted(struct queue_attempts *a, int64_t from, int64_t to)
+{
+	for (size_t i = 0; i < ALL_PLACES; i++)
+		if (a->places[i] >= from && a->places[i] <= to)
+			a->places[i] = 0;
+}
+
 int queue_attempts_begin(struct queue_attempts *a, int64_t id)
 {
 	int place = -1;

@@ -37,6 +37,10 @@ const int64_t *queue_attempts_left(
     const struct queue_attempts *attempts, size_t *count);
 /* Nothing is under way.  What was left stays known. */
 void queue_attempts_clear(struct queue_attempts *attempts, bool keep_blame);
+/* Of what was left, these ids are counted: who comes after us if we do not get
+ * to queue_attempts_clear() does not see them. */
+void queue_attempts_counted(
+    struct queue_attempts *attempts, int64_t from, int64_t to);
 /* A mark for queue_attempts_end(); 0: no place is left, or NULL was given. */
 int queue_attempts_begin(struct queue_attempts *attempts, int64_t id);
 void queue_attempts_end(struct queue_attempts *attempts, int mark);

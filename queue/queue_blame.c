@@ -14,23 +14,6 @@
 static const char why[] = "router died while delivering this";
 static const char why_queue[] = "router died while preparing the queue of this";
 
-static bool is_among(const int64_t *ascending, size_t count, int64_t id)
-{
-	size_t from = 0, to = count;
-
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (ascending[middle] == id)
-			return true;
-		if (ascending[middle] < id)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return false;
-}
-
 /* One step; the ids were found outside of it. */
 struct batch {
 	enum sql_statement find, change;
@@ -70,8 +53,7 @@ static bool change(struct queue_conn *conn, enum sql_statement statement,
 }
 
 /* In steps, so that custody is not held up. */
-bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
-    size_t suspect_count, size_t *count, struct err *err)
+bool queue_leases_back(struct queue_conn *conn, size_t *count, struct err *err)
 {
 	struct batch b = {.find = SQL_LEASED_BATCH, .change = SQL_LEASED_BACK};
 
@@ -83,9 +65,7 @@ bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
 		if (!queue_begin(conn, QUEUE_LATER, err))
 			return false;
 		for (size_t i = 0; i < b.count; i++)
-			if (!change(conn, b.change, b.ids[i],
-				is_among(suspects, suspect_count, b.ids[i]),
-				why, err))
+			if (!change(conn, b.change, b.ids[i], 0, why, err))
 				goto failed;
 		if (!queue_commit(conn, err))
 			return false;
@@ -97,20 +77,25 @@ failed:
 	return false;
 }
 
-bool queue_blame_waiting(struct queue_conn *conn, const int64_t *suspects,
+bool queue_blame_recipients(struct queue_conn *conn, const int64_t *suspects,
     size_t count, struct err *err)
 {
-	for (size_t from = 0; from < count; from += AT_ONCE) {
+	size_t n;
+
+	for (size_t from = 0; from < count; from += n) {
+		n = count - from < AT_ONCE ? count - from : AT_ONCE;
 		if (!queue_begin(conn, QUEUE_LATER, err))
 			return false;
-		for (size_t i = from; i < count && i < from + AT_ONCE; i++)
-			if (!change(conn, SQL_BLAME_WAITING, suspects[i], 1,
+		for (size_t i = from; i < from + n; i++)
+			if (!change(conn, SQL_BLAME_RECIPIENT, suspects[i], 1,
 				why, err)) {
 				queue_rollback(conn);
 				return false;
 			}
 		if (!queue_commit(conn, err))
 			return false;
+		queue_attempts_counted(conn->queue->attempts, suspects[from],
+		    suspects[from + n - 1]);
 	}
 	return true;
 }

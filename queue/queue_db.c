@@ -249,8 +249,11 @@ static bool blame_queues(
 		int died =
 		    queue_attempts_blame(conn->queue->attempts, -left[i]);
 
-		if (died >= QUEUE_CRASHES_MOST &&
-		    !queue_blame_hold(conn, -left[i], err))
+		/* Of one that is held, more are not counted. */
+		if (died < QUEUE_CRASHES_MOST)
+			queue_attempts_counted(
+			    conn->queue->attempts, left[i], left[i]);
+		else if (!queue_blame_hold(conn, -left[i], err))
 			return false;
 	}
 	return true;
@@ -271,8 +274,8 @@ static bool blame(struct queue_conn *conn, const int64_t *left, size_t count,
 		diag_warn("%s: the last router died while it was at %zu "
 			  "recipients and %zu scheduled queues",
 		    conn->queue->path, count - queues, queues);
-	return queue_blame_waiting(conn, recipients, count - queues, err) &&
-	       queue_leases_back(conn, recipients, count - queues, back, err) &&
+	return queue_blame_recipients(conn, recipients, count - queues, err) &&
+	       queue_leases_back(conn, back, err) &&
 	       blame_queues(conn, left, queues, err);
 }
 

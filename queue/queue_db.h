@@ -193,13 +193,13 @@ bool queue_insert(struct queue_conn *conn, const struct queue_intake *intake,
 
 /* ---- queue_blame.c ---- */
 
-/* Takes back what a router had leased that no longer lives.  suspects: what it
- * was at when it died, ascending. */
-bool queue_leases_back(struct queue_conn *conn, const int64_t *suspects,
-    size_t suspect_count, size_t *count, struct err *err) MUST_USE;
-/* Those of them that were not leased yet.  Before queue_leases_back(). */
-bool queue_blame_waiting(struct queue_conn *conn, const int64_t *suspects,
+/* What a router was at when it died, ascending, leased or not.  Should we die
+ * or fail from here on, the next of us does not count that death again. */
+bool queue_blame_recipients(struct queue_conn *conn, const int64_t *suspects,
     size_t count, struct err *err) MUST_USE;
+/* Takes back what a router had leased that no longer lives. */
+bool queue_leases_back(struct queue_conn *conn, size_t *count, struct err *err)
+    MUST_USE;
 /* A scheduled queue over which too many have died: what waits in it is held. */
 bool queue_blame_hold(struct queue_conn *conn, int64_t queue, struct err *err)
     MUST_USE;

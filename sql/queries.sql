@@ -275,14 +275,14 @@ UPDATE recipient
                            ELSE held_because END
  WHERE id = ?1;
 
--- name: blame_waiting
--- The router died while it was about to lease this one.
+-- name: blame_recipient
+-- The router died while it was at this one, or about to lease it.
 UPDATE recipient
    SET crashes = crashes + ?2,
-       state = CASE WHEN crashes + ?2 >= ?3 THEN 2 ELSE 0 END,
+       state = CASE WHEN crashes + ?2 >= ?3 THEN 2 ELSE state END,
        held_because = CASE WHEN crashes + ?2 >= ?3 THEN ?4
                            ELSE held_because END
- WHERE id = ?1 AND state = 0;
+ WHERE id = ?1 AND state < 2;
 -- name: blame_queue
 SELECT id FROM recipient WHERE queue = ?1 AND state = 0 LIMIT 500;
 -- name: blame_hold

@@ -421,6 +421,36 @@ START_TEST(a_death_counts_once_however_often_its_router_was_at_the_same)
 }
 END_TEST
 
+static void fails_to_start(void)
+{
+	struct queue_options options = {.path = path, .program = QUEUE_ROUTER};
+	struct queue *none = NULL;
+	struct err err = {0};
+
+	ck_assert(!queue_open(&none, &options, &err));
+	ck_assert_ptr_nonnull(strstr(err.text, "no room"));
+}
+
+START_TEST(a_death_counts_once_when_the_routers_after_it_fail_to_start)
+{
+	put_many(conn, "example.com", 3);
+	queue_disconnect(conn);
+	queue_close(queue);
+	one_dies(QUEUE_HAND_WRITER, 2);
+	sql_run(path, "UPDATE recipient SET state = 1 WHERE id = 3");
+	sql_run(path,
+	    "CREATE TRIGGER full BEFORE UPDATE ON recipient "
+	    "WHEN old.id = 3 BEGIN SELECT RAISE(ABORT, 'no room'); END");
+	for (int i = 0; i < 3; i++)
+		fails_to_start();
+	sql_run(path, "DROP TRIGGER full");
+	queue = store_open(path, QUEUE_ROUTER);
+	conn = store_connect(queue);
+	ck_assert_int_eq(count_of("state = 0"), 3);
+	ck_assert_int_eq(count_of("id = 2 AND crashes = 1"), 1);
+}
+END_TEST
+
 START_TEST(a_clean_stop_clears_a_scheduled_queue)
 {
 	put_many(conn, "example.com", 1);
@@ -540,6 +570,8 @@ TCase *lease_tests(void)
 	    t, a_scheduled_queue_that_kills_three_routers_is_held_whole);
 	tcase_add_test(
 	    t, a_death_counts_once_however_often_its_router_was_at_the_same);
+	tcase_add_test(
+	    t, a_death_counts_once_when_the_routers_after_it_fail_to_start);
 	tcase_add_test(t, a_clean_stop_clears_a_scheduled_queue);
 	tcase_add_test(t,
 	    deaths_over_a_scheduled_queue_are_in_no_row_when_its_mail_went_between);
