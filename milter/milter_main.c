@@ -546,7 +546,6 @@ int main(int argc, char **argv)
 	diag_start_thread();
 	check = queue_check_start(service.queue);
 	chore_thread = worker_thread_start("chores", do_chores, NULL);
-	milter_signals_take();
 	(void)pthread_detach(worker_thread_start("smfi", run_libmilter, NULL));
 	if (!o.foreground)
 		diag_init("penstock-milter", false);

@@ -3,55 +3,31 @@
  */
 #include "milter/milter_signals.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 
-#include "base/attr.h"
-
-static sem_t arrived;
-static atomic_bool stop_asked, reload_asked, hangup;
-
-static void note(int sig)
+/* Instead of libc's.  The caller, libmilter's thread, stays here. */
+__attribute__((visibility("default"))) int sigwait(
+    const sigset_t *restrict set, int *restrict sig)
 {
-	int saved = errno;
+	sigset_t all;
 
-	if (sig == SIGUSR1)
-		atomic_store(&reload_asked, true);
-	else if (sig == SIGHUP)
-		atomic_store(&hangup, true);
-	else
-		atomic_store(&stop_asked, true);
-	(void)sem_post(&arrived);
-	errno = saved;
-}
-
-void milter_signals_take(void)
-{
-	static const int signals[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
-	struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
-	sigset_t set;
-
-	(void)sem_init(&arrived, 0, 0);
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < COUNT(signals); i++)
-		(void)sigaddset(&set, signals[i]);
-	action.sa_mask = set;
-	for (size_t i = 0; i < COUNT(signals); i++)
-		(void)sigaction(signals[i], &action, NULL);
-	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	(void)sigfillset(&all);
+	for (;;)
+		(void)sigsuspend(&all);
 }
 
 int milter_signals_wait(void)
 {
-	for (;;) {
-		if (atomic_exchange(&stop_asked, false))
-			return SIGTERM;
-		if (atomic_exchange(&reload_asked, false))
-			return SIGUSR1;
-		if (atomic_exchange(&hangup, false))
-			return SIGHUP;
-		(void)sem_wait(&arrived);
-	}
+	sigset_t set;
+	int sig;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	do
+		sig = sigwaitinfo(&set, NULL);
+	while (sig < 0);
+	return sig == SIGINT ? SIGTERM : sig;
 }

@@ -2,22 +2,18 @@
  * milter_signals.h - signals reach the main thread, never libmilter's
  *
  * libmilter starts a thread of its own that waits for SIGTERM, SIGINT and
- * SIGHUP, and closes the listening socket when it gets one.  Linux gives a
- * signal of the process to its main thread whenever that one does not block it,
- * so the main thread takes them with a handler: what only waits with sigwait
- * loses to libmilter's thread while it does something else.
+ * SIGHUP with sigwait(3), and closes the listening socket when it gets one.
+ * Which of two waiting threads gets a signal is the kernel's choice, so this
+ * program has a sigwait() of its own, which libmilter finds first: it never
+ * returns.  The main thread uses sigwaitinfo(2).
  *
- * Threads: the main thread.
- * See:     signal(7); libmilter/signal.c
+ * Threads: the main thread; all threads block these signals (daemon.h,
+ * worker.h). See:     signal(7), ld.so(8); libmilter/signal.c
  */
 #ifndef MILTER_MILTER_SIGNALS_H
 #define MILTER_MILTER_SIGNALS_H
 
-/* From now on; before libmilter's threads start. */
-void milter_signals_take(void);
-
-/* Waits for a signal that was not told yet: SIGTERM (also for SIGINT), SIGUSR1
- * or SIGHUP.  SIGTERM goes before others. */
+/* Waits for SIGTERM (also for SIGINT), SIGUSR1 or SIGHUP. */
 int milter_signals_wait(void);
 
 #endif

@@ -131,7 +131,10 @@ t.test('late mail is warned of once, and an expiry is a failure', function()
     t.wait_for('the row', function()
       return router:sql("SELECT count(*) FROM recipient WHERE address = 'bob@dest.test' AND state = 1")[1][1] == 0
     end)
-    router:advance '62 mins'
+    -- Not once more: it would also pass the time that the policy has for the report's queue.
+    if attempt < 5 then
+      router:advance '62 mins'
+    end
   end
   t.log(router, 'Expiration')
   t.wait_for('two reports', function()
