@@ -9,6 +9,7 @@
 #include "base/diag.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -77,10 +78,26 @@ enum diag_level diag_level(void)
 	    &least_level, memory_order_relaxed);
 }
 
+/* Who panics does not wait for ever for whoever reads. */
+static void write_bytes(const char *bytes, size_t len)
+{
+	static atomic_bool stuck;
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	ssize_t ignored;
+
+	if (atomic_load(&panicking) &&
+	    (atomic_load(&stuck) || poll(&out, 1, 1000) == 0)) {
+		atomic_store(&stuck, true);
+		return;
+	}
+	/* Nobody to tell when this fails. */
+	ignored = write(STDERR_FILENO, bytes, len);
+	(void)ignored;
+}
+
 static void write_line(int priority, const char *name, const char *text)
 {
 	char out[LINE_MAX_BYTES + 128];
-	ssize_t ignored;
 	int len;
 
 	if (!atomic_load(&to_stderr)) {
@@ -90,9 +107,7 @@ static void write_line(int priority, const char *name, const char *text)
 	len = snprintf(out, sizeof out, "%s: %s: %s\n", program, name, text);
 	if (len >= (int)sizeof out)
 		len = (int)sizeof out - 1;
-	/* Nobody to tell when this fails. */
-	ignored = write(STDERR_FILENO, out, (size_t)len);
-	(void)ignored;
+	write_bytes(out, (size_t)len);
 }
 
 /* A line stays one line, whatever a caller forgot to quote. */
@@ -138,11 +153,8 @@ struct batch {
 
 static void write_batch(struct batch *batch)
 {
-	/* Nobody to tell when this fails. */
-	ssize_t ignored =
-	    batch->len ? write(STDERR_FILENO, batch->bytes, batch->len) : 0;
-
-	(void)ignored;
+	if (batch->len)
+		write_bytes(batch->bytes, batch->len);
 	batch->len = 0;
 }
 

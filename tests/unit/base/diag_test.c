@@ -146,19 +146,21 @@ START_TEST(a_thread_writes_everything_in_order)
 }
 END_TEST
 
-/* Nobody reads, and writing does not wait.  Exits with 0: all that was taken
- * are whole lines. */
-NORETURN static void fill_a_pipe(void)
+/* Nobody reads.  O_NONBLOCK: writing does not wait, and we exit with 0 if all
+ * that was taken are whole lines.  0: it does, and we panic. */
+NORETURN static void fill_a_pipe(int flags)
 {
 	static char all[1 << 20];
 	int fds[2];
 	ssize_t len;
 
-	if (pipe2(fds, O_NONBLOCK) != 0 || dup2(fds[1], STDERR_FILENO) < 0)
+	if (pipe2(fds, flags) != 0 || dup2(fds[1], STDERR_FILENO) < 0)
 		_exit(2);
 	diag_start_thread();
 	for (int i = 0; i < 4000; i++)
 		diag_warn("line %06d, and what else there is to say", i);
+	if (!flags)
+		diag_panic("and nobody hears of it");
 	diag_stop_thread();
 	len = read(fds[0], all, sizeof all);
 	_exit(len > 60000 && all[len - 1] == '\n' ? 0 : 1);
@@ -170,8 +172,21 @@ START_TEST(a_full_pipe_takes_whole_lines_or_none)
 	pid_t child = start_child();
 
 	if (child == 0)
-		fill_a_pipe();
+		fill_a_pipe(O_NONBLOCK);
 	ck_assert_int_eq(hear_child(child, out, sizeof out), 0);
+}
+END_TEST
+
+START_TEST(a_panic_ends_the_program_also_when_nobody_reads)
+{
+	char out[64];
+	pid_t child = start_child();
+	int status;
+
+	if (child == 0)
+		fill_a_pipe(0);
+	status = hear_child(child, out, sizeof out);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 END_TEST
 
@@ -205,5 +220,7 @@ TCase *diag_tests(void)
 	tcase_add_test(tc, a_thread_writes_everything_in_order);
 	tcase_add_test(tc, a_full_pipe_takes_whole_lines_or_none);
 	tcase_add_test(tc, a_panic_does_not_lose_what_led_to_it);
+	tcase_add_test(tc, a_panic_ends_the_program_also_when_nobody_reads);
+	tcase_set_timeout(tc, 60);
 	return tc;
 }
