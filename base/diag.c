@@ -52,7 +52,8 @@ static pthread_t thread;
 static atomic_bool threaded;
 static atomic_ulong dropped;
 static atomic_bool panicking;
-/* Held while lines are taken from the inbox and written. */
+/* Held while lines are taken from the inbox and written: whoever holds it finds
+ * each line in the inbox or written. */
 static pthread_mutex_t batch_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -184,12 +185,9 @@ static void *write_lines(void *ctx)
 	static struct batch batch;
 	struct inbox_item *item;
 
-	for (;;) {
-		item = inbox_take(lines, INT64_MAX);
-		if (!item)
-			return NULL;
+	while (inbox_wait(lines)) {
 		(void)pthread_mutex_lock(&batch_lock);
-		for (; item; item = inbox_take(lines, 0))
+		while ((item = inbox_take(lines, 0)) != NULL)
 			write_queued(&batch, item);
 		write_batch(&batch);
 		(void)pthread_mutex_unlock(&batch_lock);
@@ -197,6 +195,7 @@ static void *write_lines(void *ctx)
 		    inbox_count(lines) < QUEUE_MOST / 2)
 			write_dropped();
 	}
+	return NULL;
 }
 
 void diag_start_thread(void)

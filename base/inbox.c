@@ -30,7 +30,7 @@ struct inbox {
 	pthread_cond_t filled;
 	struct inbox_item *first, **end;
 	size_t count;
-	unsigned waiting; /* threads in inbox_take */
+	unsigned waiting; /* threads in inbox_take, inbox_wait */
 	bool closed;
 	int fd;
 	bool fd_wanted, signalled;
@@ -158,6 +158,20 @@ struct inbox_item *inbox_take(struct inbox *inbox, int64_t deadline)
 	item = take_first(inbox);
 	(void)pthread_mutex_unlock(&inbox->lock);
 	return item;
+}
+
+bool inbox_wait(struct inbox *inbox)
+{
+	bool filled;
+
+	(void)pthread_mutex_lock(&inbox->lock);
+	inbox->waiting++;
+	while (!inbox->first && !inbox->closed)
+		(void)pthread_cond_wait(&inbox->filled, &inbox->lock);
+	inbox->waiting--;
+	filled = inbox->first != NULL;
+	(void)pthread_mutex_unlock(&inbox->lock);
+	return filled;
 }
 
 struct inbox_item *inbox_take_all(struct inbox *inbox)

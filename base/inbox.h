@@ -32,6 +32,9 @@ void inbox_put_all(struct inbox *inbox, struct inbox_item *first);
  * inbox is closed and empty: then NULL.  deadline INT64_MAX: for ever; 0: do
  * not wait. */
 struct inbox_item *inbox_take(struct inbox *inbox, int64_t deadline);
+/* Waits until an item is there to be taken.  false: the inbox is closed and
+ * empty. */
+bool inbox_wait(struct inbox *inbox);
 /* Everything that is there, oldest first, without waiting. */
 struct inbox_item *inbox_take_all(struct inbox *inbox);
 size_t inbox_count(struct inbox *inbox);

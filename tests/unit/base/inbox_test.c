@@ -129,9 +129,11 @@ START_TEST(what_is_inside_a_closed_one_can_be_taken)
 	inbox_close(inbox);
 	ck_assert(inbox_closed(inbox));
 	put(inbox, 2);
+	ck_assert(inbox_wait(inbox)); /* which takes nothing */
 	ck_assert_int_eq(number(inbox_take(inbox, INT64_MAX)), 1);
 	ck_assert_int_eq(number(inbox_take(inbox, INT64_MAX)), 2);
 	ck_assert_ptr_null(inbox_take(inbox, INT64_MAX));
+	ck_assert(!inbox_wait(inbox));
 	inbox_free(inbox);
 	inbox_free(NULL);
 }
