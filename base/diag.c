@@ -8,9 +8,11 @@
  */
 #include "base/diag.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <syslog.h>
@@ -23,6 +25,7 @@
 #include "base/xalloc.h"
 
 #define LINE_MAX_BYTES 8192
+#define PANIC_SECONDS 2
 #define QUEUE_MOST 4096 /* beyond it debug and info are dropped */
 
 static const struct {
@@ -79,18 +82,10 @@ enum diag_level diag_level(void)
 	    &least_level, memory_order_relaxed);
 }
 
-/* Who panics does not wait for ever for whoever reads. */
 static void write_bytes(const char *bytes, size_t len)
 {
-	static atomic_bool stuck;
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t ignored;
 
-	if (atomic_load(&panicking) &&
-	    (atomic_load(&stuck) || poll(&out, 1, 1000) == 0)) {
-		atomic_store(&stuck, true);
-		return;
-	}
 	/* Nobody to tell when this fails. */
 	ignored = write(STDERR_FILENO, bytes, len);
 	(void)ignored;
@@ -336,26 +331,61 @@ void diag_fatal(int exit_code, const char *fmt, ...)
 	exit(exit_code);
 }
 
+struct last_words {
+	const char *text;
+	bool own_batch; /* whoever panics is the thread that writes */
+	sem_t said;
+};
+
+/* What led here stands in the lines that still wait, or that the thread is
+ * writing. */
+static void *say_last_words(void *ctx)
+{
+	struct last_words *words = ctx;
+
+	if (atomic_load(&threaded)) {
+		if (!words->own_batch)
+			(void)pthread_mutex_lock(&batch_lock);
+		write_what_is_left();
+	}
+	write_line(LOG_ALERT, panic_name, words->text);
+	(void)sem_post(&words->said);
+	return NULL;
+}
+
+/* Whoever reads our stderr or keeps the system's log may be stuck: a thread of
+ * its own waits for that, for at most as long as we wait for the thread. */
+static void say_in_time(struct last_words *words)
+{
+	struct timespec until;
+	pthread_t speaker;
+
+	(void)sem_init(&words->said, 0, 0);
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PANIC_SECONDS;
+	if (pthread_create(&speaker, NULL, say_last_words, words) != 0)
+		(void)say_last_words(words);
+	while (sem_timedwait(&words->said, &until) < 0 && errno == EINTR)
+		;
+}
+
 void diag_panic(const char *fmt, ...)
 {
 	char text[LINE_MAX_BYTES];
+	struct last_words words = {.text = text};
 	va_list ap;
 
 	va_start(ap, fmt);
 	format_line(text, fmt, ap);
 	va_end(ap);
-	/* What led here stands in the lines that still wait, or that the
-	 * thread is writing: it may also be stuck in that. */
-	if (!atomic_exchange(&panicking, true) && atomic_load(&threaded)) {
-		struct timespec until;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec++;
-		if (!pthread_equal(pthread_self(), thread))
-			(void)pthread_mutex_timedlock(&batch_lock, &until);
-		write_what_is_left();
+	words.own_batch =
+	    atomic_load(&threaded) && pthread_equal(pthread_self(), thread);
+	if (!atomic_exchange(&panicking, true)) {
+		say_in_time(&words);
+	} else { /* the speaker, or beside it: do not cut it short */
+		write_line(LOG_ALERT, panic_name, text);
+		(void)poll(NULL, 0, PANIC_SECONDS * 1000);
 	}
-	write_line(LOG_ALERT, panic_name, text);
 	abort();
 }
 

@@ -193,6 +193,45 @@ START_TEST(a_panic_ends_the_program_also_when_nobody_reads)
 }
 END_TEST
 
+/* In place of libc's: one whose daemon never reads. */
+void syslog(int priority, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void syslog(int priority, const char *fmt, ...)
+{
+	(void)priority;
+	(void)fmt;
+	for (;;)
+		(void)pause();
+}
+
+/* NOLINTBEGIN(bugprone-reserved-identifier): what glibc calls it. */
+void __syslog_chk(int priority, int flag, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+void __syslog_chk(int priority, int flag, const char *fmt, ...)
+{
+	(void)flag;
+	syslog(priority, "%s", fmt);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
+
+START_TEST(a_panic_ends_the_program_also_when_syslog_is_stuck)
+{
+	char out[64];
+	pid_t child = start_child();
+	int status;
+
+	if (child == 0) {
+		diag_init("prog", false);
+		if (_i)
+			diag_start_thread();
+		if (_i == 2)
+			diag_warn("which keeps the thread");
+		diag_panic("and nobody hears of it");
+	}
+	status = hear_child(child, out, sizeof out);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
 START_TEST(a_panic_does_not_lose_what_led_to_it)
 {
 	char out[4096];
@@ -224,6 +263,8 @@ TCase *diag_tests(void)
 	tcase_add_test(tc, a_full_pipe_takes_whole_lines_or_none);
 	tcase_add_test(tc, a_panic_does_not_lose_what_led_to_it);
 	tcase_add_test(tc, a_panic_ends_the_program_also_when_nobody_reads);
+	tcase_add_loop_test(
+	    tc, a_panic_ends_the_program_also_when_syslog_is_stuck, 0, 3);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }
