@@ -431,11 +431,11 @@ t.test('an event that returns nonsense gets 4yz, and nothing passes', function()
   end
 end)
 
--- Comparing equal texts is the one thing that nothing interrupts.
-local STUCK = [[
-  local x, s = {}, ('x'):rep(8000000)
-  for i = 1, 20000 do x[i] = s end
-  table.sort(x)
+-- Comparing equal texts is the one thing that nothing interrupts.  They are made
+-- when the policy is loaded, so that an event is there after a few instructions.
+local EQUAL_TEXTS = [[
+local equal, text = {}, ('x'):rep(8000000)
+for i = 1, 20000 do equal[i] = text end
 ]]
 
 -- How many threads the kernel runs only when nobody else wants to.
@@ -455,7 +455,7 @@ end
 
 t.test('what nothing can interrupt is left behind, eight times; then the process starts afresh', function()
   local milter = t.milter {
-    policy = ([[
+    policy = EQUAL_TEXTS .. ([[
 local kumo = require 'kumo'
 kumo.on('init', function()
   kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { '203.0.113.0/24' },
@@ -463,9 +463,9 @@ kumo.on('init', function()
   %s
 end)
 kumo.on('smtp_server_message_received', function(msg)
-  if msg:recipient().user == 'stuck' then %s end
+  if msg:recipient().user == 'stuck' then table.sort(equal) end
 end)
-]]):format(DEADLINE_MS, t.local_logs(), STUCK),
+]]):format(DEADLINE_MS, t.local_logs()),
   }
   local function stuck()
     local mta = milter:connect { helo = 'x.test' }
@@ -501,7 +501,21 @@ end)
   t.ok(t.sys.now_ms() - began < DEADLINE_MS + SLACK_MS, 'answered at once')
   milter:line 'not run: 8 events are stuck'
   t.ok(milter:running())
-  t.advance(61)
+  -- One that is left behind before it gets there comes back after all, which
+  -- begins the minute anew.
+  repeat
+    t.advance(61)
+    local status
+    t.wait_for('the end, or that one comes back', function()
+      status = milter:ask 'status'
+      return not status or status.abandoned_threads < 8
+        or milter:output():find('8 events never came back', 1, true)
+    end)
+    local again = status and status.abandoned_threads < 8
+    if again then
+      abandon(8)
+    end
+  until not again
   -- To die, each of the eight needs the processor, and they are the last to get it.
   t.eq(milter:wait(180000), 75)
   t.has(milter:output(), 'events never came back')
