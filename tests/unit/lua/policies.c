@@ -152,6 +152,9 @@ void check_expires(const char *policy)
 
 	ck_assert_int_eq(script_call_run(call, began + 500), SCRIPT_EXPIRED);
 	ck_assert_int_lt(clock_now_ms() - began, 20000);
+	/* On a machine with much to do it may come back a little late. */
+	while (script_abandoned() > 0 && clock_now_ms() - began < 20000)
+		(void)usleep(1000);
 	ck_assert_int_eq(script_abandoned(), 0);
 	script_call_free(call);
 	end_policy(p);
