@@ -202,13 +202,38 @@ bool mime_split(const char *body, size_t len, const char *boundary,
 
 /* ---- text ---- */
 
+/* What the first word of the field says, without quotes. */
+static GMimeContentEncoding encoding_of(
+    const struct mime_part *part, struct arena *arena)
+{
+	char *value = field_value(
+	    part->header, part->header_len, "Content-Transfer-Encoding", arena);
+
+	if (!value)
+		return GMIME_CONTENT_ENCODING_8BIT;
+	value += *value == '"';
+	value[strcspn(value, "\" \t\r\n;,(")] = '\0';
+	return g_mime_content_encoding_from_string(value);
+}
+
+/* A line with a colon is none of base64: gateways are met that say so of parts
+ * they left as they were. */
+static bool has_colon_at_first(const char *p, size_t len)
+{
+	const char *end = p + len;
+
+	while (p < end && (*p == '\r' || *p == '\n'))
+		p++;
+	return p < end && memchr(p, ':', (size_t)(line_end(p, end) - p));
+}
+
 static void undo_encoding(
-    const char *encoding, const char *p, size_t len, struct buf *out)
+    GMimeContentEncoding kind, const char *p, size_t len, struct buf *out)
 {
 	GMimeEncoding state;
-	GMimeContentEncoding kind =
-	    g_mime_content_encoding_from_string(encoding ? encoding : "8bit");
 
+	if (kind == GMIME_CONTENT_ENCODING_BASE64 && has_colon_at_first(p, len))
+		kind = GMIME_CONTENT_ENCODING_8BIT;
 	g_mime_encoding_init_decode(&state, kind);
 	buf_reserve(out, g_mime_encoding_outlen(&state, len) + 1);
 	out->len += g_mime_encoding_flush(&state, p, len, out->data + out->len);
@@ -261,12 +286,12 @@ char *mime_text(
 {
 	struct buf raw = BUF_INIT, text = BUF_INIT;
 	const struct buf *result = &raw;
+	size_t mark;
 	char *copy;
 
 	start_gmime();
-	undo_encoding(field_value(part->header, part->header_len,
-			  "Content-Transfer-Encoding", arena),
-	    part->body, part->body_len < most ? part->body_len : most, &raw);
+	undo_encoding(encoding_of(part, arena), part->body,
+	    part->body_len < most ? part->body_len : most, &raw);
 	if (!is_plain_charset(part->type.charset) &&
 	    add_converted(part->type.charset, &raw, &text)) {
 		result = &text;
@@ -274,8 +299,12 @@ char *mime_text(
 		add_latin1(&raw, &text);
 		result = &text;
 	}
-	*len = result->len;
-	copy = arena_strndup(arena, buf_str(result), result->len);
+	/* Some editors begin every text with a byte order mark. */
+	mark = result->len >= 3 && memcmp(result->data, "\xef\xbb\xbf", 3) == 0
+		   ? 3
+		   : 0;
+	*len = result->len - mark;
+	copy = arena_strndup(arena, buf_str(result) + mark, *len);
 	buf_release(&raw);
 	buf_release(&text);
 	return copy;
