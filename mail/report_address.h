@@ -1,8 +1,12 @@
 /*
  * report_address.h - the one address that a field of a report names
  *
- *	value   = address *comment / phrase "<" address ">"
+ *	value   = [ comment ] ( address / phrase "<" address ">" ) *comment
  *	comment = "(" ... ")"		; balanced, RFC 5322, 3.2.2
+ *
+ * The address may stand in brackets and quotes that are not its own, with
+ * blanks around its "@", and a "," or ";" may follow: <<bob@b.test>>,
+ * 'bob@b.test', "bob@b.test";
  *
  * A value that may mean two people names nobody: "<ann@a.test>, <bob@b.test>"
  * is refused, and so is "ann@a.test <bob@b.test>", while the same address twice
