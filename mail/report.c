@@ -5,7 +5,6 @@
 
 #include "base/str.h"
 #include "mail/header.h"
-#include "mail/report_field.h"
 #include "mail/trace_header.h"
 
 #define HEADER_MOST ((int64_t)1 << 20)
@@ -91,18 +90,32 @@ const struct mime_part *report_part(
 
 const struct mime_part *report_original(const struct report *report)
 {
-	/* Two are those of internationalised mail (RFC 6533), the last one is
-	 * of the drafts that the older senders of complaints were written to.
-	 */
+	/* Two are those of internationalised mail (RFC 6533).  The last ones
+	 * nobody defined: the first is what several gateways and younger
+	 * servers write, the second is of the drafts that the older senders of
+	 * complaints were written to. */
 	static const char *const types[] = {"message/rfc822",
 	    "text/rfc822-headers", "message/global", "message/global-headers",
-	    "text/rfc822-header"};
+	    "message/rfc822-headers", "text/rfc822-header"};
 
 	for (size_t i = report->count; i-- > 0;)
 		for (size_t j = 0; j < COUNT(types); j++)
 			if (str_eq(report->parts[i].type.type, types[j]))
 				return &report->parts[i];
 	return NULL;
+}
+
+/* CRLF becomes LF. */
+static struct value with_lf(struct arena *arena, const char *text, size_t len)
+{
+	char *out = arena_alloc(arena, len + 1), *to = out;
+
+	for (size_t i = 0; i < len; i++)
+		if (text[i] != '\r' || i + 1 == len || text[i + 1] != '\n')
+			*to++ = text[i];
+	*to = '\0';
+	return (struct value){
+	    .type = VALUE_STRING, .s = out, .len = (size_t)(to - out)};
 }
 
 struct value report_original_text(
@@ -112,16 +125,23 @@ struct value report_original_text(
 
 	if (!part)
 		return (struct value){.type = VALUE_NIL};
-	return report_lines(arena, part->body, part->body_len);
+	return with_lf(arena, part->body, part->body_len);
 }
 
 const char *report_original_header(
     const struct report *report, struct arena *arena, size_t *len)
 {
 	const struct mime_part *part = report_original(report);
+	const char *text;
 
+	if (!part)
+		return NULL;
 	/* Encoding an original is against RFC 2046, and done. */
-	return part ? mime_text(part, TRACE_MOST, arena, len) : NULL;
+	text = mime_text(part, TRACE_MOST, arena, len);
+	/* So are empty lines before it. */
+	for (; *len > 0 && (*text == '\r' || *text == '\n'); text++)
+		--*len;
+	return text;
 }
 
 const struct value *report_trace(

@@ -33,7 +33,8 @@ static const struct report_field_spec specs[] = {
 	.kind = REPORT_DATE,
 	.offset = offsetof(struct arf, received_date)},
 };
-static const struct report_table table = {specs, COUNT(specs)};
+static const struct report_table table = {
+    specs, COUNT(specs), .first_counts = true};
 
 /* A comment, or what else stands behind it, is not looked at. */
 static bool is_feedback(const char *report_type)

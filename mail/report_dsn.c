@@ -19,7 +19,7 @@ static const struct report_field_spec message_specs[] = {
     ROW(dsn, "Arrival-Date", arrival_date, REPORT_DATE),
 };
 static const struct report_table message_table = {
-    message_specs, COUNT(message_specs)};
+    message_specs, COUNT(message_specs), false};
 
 static const struct report_field_spec recipient_specs[] = {
     ROW(dsn_recipient, "Final-Recipient", final_recipient, REPORT_RECIPIENT,
@@ -35,7 +35,7 @@ static const struct report_field_spec recipient_specs[] = {
     ROW(dsn_recipient, "Will-Retry-Until", will_retry_until, REPORT_DATE),
 };
 static const struct report_table recipient_table = {
-    recipient_specs, COUNT(recipient_specs)};
+    recipient_specs, COUNT(recipient_specs), false};
 
 /* ---- groups ---- */
 

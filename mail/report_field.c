@@ -135,6 +135,17 @@ static bool read_mta(
 	return true;
 }
 
+/* "rfc822; rfc822; bob@example.com", and ";" alone: said twice. */
+static const char *skip_types(const char *p, struct arena *arena)
+{
+	const char *type, *rest;
+
+	while (*p == ';')
+		p = skip_blanks(p + 1);
+	rest = split_type(p, arena, &type);
+	return type && str_case_eq(type, "rfc822") ? rest : p;
+}
+
 /* Some give the addresses of a complaint the type that those of a bounce have.
  */
 static const char *skip_rfc822(const char *value, struct arena *arena)
@@ -156,6 +167,8 @@ static bool read_recipient(
 	struct report_recipient *r = at;
 	const char *type, *rest = split_type(value, arena, &type);
 
+	if (type && str_case_eq(type, "rfc822"))
+		rest = skip_types(rest, arena);
 	r->type = type ? type : "rfc822";
 	r->address = str_eq(rest, "<>") ? "" : rest;
 	if (!*r->address || !str_case_eq(r->type, "rfc822"))
@@ -174,22 +187,29 @@ static const char *const action_names[] = {
     [REPORT_EXPANDED] = "expanded",
 };
 
-/* A comment may follow, as in most fields of mail. */
+/* The first word; what it is explained with is not looked at. */
 static bool read_action(
     const char *value, void *at, struct arena *arena, struct err *err)
 {
-	size_t len = strcspn(value, " \t(;");
-	const char *rest = skip_blanks(value + len);
+	size_t len = strcspn(value, " \t(;,.:");
 
 	for (size_t i = REPORT_FAILED; i < COUNT(action_names); i++) {
 		if (len == strlen(action_names[i]) &&
-		    str_ncase_eq(value, action_names[i], len) &&
-		    (!*rest || *rest == '(' || *rest == ';')) {
+		    str_ncase_eq(value, action_names[i], len)) {
 			*(enum report_action *)at = (enum report_action)i;
 			return true;
 		}
 	}
 	return bad(err, "unknown action", value);
+}
+
+/* May a comment follow here?  A number or a word would be part of the code. */
+static bool ends_status(const char *p)
+{
+	if (*p == '.')
+		p++;
+	return !((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') ||
+		 (*p >= 'A' && *p <= 'Z'));
 }
 
 static bool read_status(
@@ -208,10 +228,10 @@ static bool read_status(
 		status->part[i] = n;
 		p += i < 2;
 	}
-	if (*p == ';' || *p == ',' || *p == ':')
-		p++;
-	else if (*p && !is_blank(*p) && *p != '(')
+	if (!ends_status(p))
 		return bad(err, "not a status code", value);
+	if (*p && strchr(";,:.", *p))
+		p++;
 	p = skip_blanks(p);
 	if (*p)
 		status->comment = arena_strdup(arena, p);
@@ -491,15 +511,18 @@ static const char *value_of(
 /* One field into the record.  False: malformed; *kept says whether the record
  * has it. */
 static bool take(const struct report_pair *pair,
-    const struct report_field_spec *spec, uint64_t *seen, size_t index,
-    void *record, bool *kept, struct arena *arena, struct err *err)
+    const struct report_table *table, const struct report_field_spec *spec,
+    uint64_t *seen, void *record, bool *kept, struct arena *arena,
+    struct err *err)
 {
+	uint64_t bit = (uint64_t)1 << (spec - table->specs);
 	struct err why = {0};
 
 	*kept = false;
-	if (!kinds[spec->kind].repeats && (*seen & (uint64_t)1 << index))
-		return err_set(err, ERR_PERM, "%s: given twice", spec->name);
-	*seen |= (uint64_t)1 << index;
+	if (!kinds[spec->kind].repeats && (*seen & bit))
+		return (table->first_counts && !spec->required) ||
+		       err_set(err, ERR_PERM, "%s: given twice", spec->name);
+	*seen |= bit;
 	*kept = kinds[spec->kind].read(value_of(pair, spec->kind, arena),
 	    (char *)record + spec->offset, arena, &why);
 	if (*kept || !(spec->required || spec->strict))
@@ -535,9 +558,8 @@ bool report_group_parse(const struct report_group *group,
 		bool kept = false;
 
 		if (spec)
-			ok = take(pair, spec, &seen,
-			    (size_t)(spec - table->specs), record, &kept, arena,
-			    err);
+			ok = take(pair, table, spec, &seen, record, &kept,
+			    arena, err);
 		else if (find_spec(other, pair->name))
 			continue;
 		if (ok && !kept)
@@ -568,16 +590,4 @@ struct value report_value(const struct report_table *table, const void *record,
 	*next = entries + v.count;
 	v.count += more;
 	return v;
-}
-
-struct value report_lines(struct arena *arena, const char *text, size_t len)
-{
-	char *out = arena_alloc(arena, len + 1), *to = out;
-
-	for (size_t i = 0; i < len; i++)
-		if (text[i] != '\r' || i + 1 == len || text[i + 1] != '\n')
-			*to++ = text[i];
-	*to = '\0';
-	return (struct value){
-	    .type = VALUE_STRING, .s = out, .len = (size_t)(to - out)};
 }

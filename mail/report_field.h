@@ -8,15 +8,16 @@
  *	mta        = [ mta-type ";" ] name          ; type dns when missing
  *	recipient  = [ address-type ";" ] address   ; type rfc822 when missing
  *	action     = "failed" / "delayed" / "delivered" / "relayed" / "expanded"
- *	status     = class "." subject "." detail [ [ ";" / "," / ":" ] comment
- *] diagnostic = [ diagnostic-type ";" ] text   ; type smtp or unknown date =
- *RFC 5322, obsolete forms included
+ *	status     = class "." subject "." detail
+ *	diagnostic = [ diagnostic-type ";" ] text   ; type smtp or unknown
+ *	date       = RFC 5322, obsolete forms included
  *
+ * After an action or a status anything may follow that is not part of it.
  * Names and keywords are read in any case, values are unfolded and their
  * encoded words decoded, but for addresses, which have none.  A field that is
- *not required and cannot be read is kept among the extensions; one that says
- *who a report is about, and cannot be read, makes the report malformed: nobody
- *else is to be blamed.
+ * not required and cannot be read is kept among the extensions; one that says
+ * who a report is about, and cannot be read, makes the report malformed: nobody
+ * else is to be blamed.
  *
  * Ownership: everything is in the arena.
  */
@@ -96,6 +97,8 @@ struct report_field_spec {
 struct report_table {
 	const struct report_field_spec *specs;
 	size_t count;
+	bool first_counts; /* of fields that are not required, given twice; the
+			    * others are malformed */
 };
 
 struct report_pair {
@@ -128,8 +131,5 @@ bool report_group_parse(const struct report_group *group,
  * are left free at the end, *next is the first. */
 struct value report_value(const struct report_table *table, const void *record,
     size_t more, struct value_entry **next, struct arena *arena);
-
-/* CRLF becomes LF. */
-struct value report_lines(struct arena *arena, const char *text, size_t len);
 
 #endif
