@@ -23,7 +23,7 @@ static const struct report_table message_table = {
 
 static const struct report_field_spec recipient_specs[] = {
     ROW(dsn_recipient, "Final-Recipient", final_recipient, REPORT_RECIPIENT,
-	.required = true),
+	.required = true, .judged = true),
     ROW(dsn_recipient, "Original-Recipient", original_recipient,
 	REPORT_RECIPIENT, .strict = true),
     ROW(dsn_recipient, "Action", action, REPORT_ACTION, .required = true),
@@ -85,6 +85,14 @@ static bool next_group(const char *text, size_t len, size_t *pos,
 	return *group_len > 0;
 }
 
+/* Who we wrote to: then nobody asks how the other side calls them.  Some hide
+ * it, some name a file or a program. */
+static bool is_named(const struct report_recipient *r)
+{
+	return r->type && str_case_eq(r->type, "rfc822") &&
+	       strchr(r->address, '@');
+}
+
 static bool add_recipient(struct dsn *dsn, const struct report_group *group,
     const struct report_table *other, struct arena *arena, struct err *err)
 {
@@ -106,6 +114,10 @@ static bool add_recipient(struct dsn *dsn, const struct report_group *group,
 	if (!report_group_parse(
 		group, &recipient_table, other, r, &r->extensions, arena, err))
 		return err_prefix(err, "recipient %zu", dsn->count);
+	if (r->final_recipient.why_not && !is_named(&r->original_recipient))
+		return err_set(err, ERR_PERM,
+		    "recipient %zu: Final-Recipient: %s", dsn->count,
+		    r->final_recipient.why_not);
 	return *dsn_blames(r) ||
 	       err_set(
 		   err, ERR_PERM, "recipient %zu: nobody is named", dsn->count);

@@ -9,7 +9,8 @@
  * The first group is about the message, each other about one recipient.
  * Senders are met that leave out the empty line between the first two; that
  * group is then read as both.  A group without any field about a recipient
- * belongs to the message and says nothing that we use.
+ * belongs to the message and says nothing that we use.  A Final-Recipient that
+ * cannot be read is as written where the Original-Recipient is an address.
  */
 #ifndef MAIL_REPORT_DSN_H
 #define MAIL_REPORT_DSN_H

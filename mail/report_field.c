@@ -166,6 +166,8 @@ static bool read_recipient(
 {
 	struct report_recipient *r = at;
 	const char *type, *rest = split_type(value, arena, &type);
+	struct err why = {0};
+	bool ok;
 
 	if (type && str_case_eq(type, "rfc822"))
 		rest = skip_types(rest, arena);
@@ -174,9 +176,12 @@ static bool read_recipient(
 	if (!*r->address || !str_case_eq(r->type, "rfc822"))
 		return true;
 	/* Without a type it should at least look like one. */
-	if (!type && !strchr(rest, '@'))
-		return bad(err, "no address type in", value);
-	return report_address_parse(rest, arena, &r->address, err);
+	ok = type || strchr(rest, '@')
+		 ? report_address_parse(rest, arena, &r->address, &why)
+		 : bad(&why, "no address type in", value);
+	if (!ok)
+		r->why_not = arena_strdup(arena, why.text);
+	return ok || err_set(err, ERR_PERM, "%s", why.text);
 }
 
 static const char *const action_names[] = {
@@ -525,6 +530,7 @@ static bool take(const struct report_pair *pair,
 	*seen |= bit;
 	*kept = kinds[spec->kind].read(value_of(pair, spec->kind, arena),
 	    (char *)record + spec->offset, arena, &why);
+	*kept = *kept || spec->judged;
 	if (*kept || !(spec->required || spec->strict))
 		return true;
 	(void)err_set(err, ERR_PERM, "%s: %s", spec->name, why.text);

@@ -36,6 +36,7 @@ struct report_mta {
 struct report_recipient {
 	const char *type;    /* as written; NULL: the field is absent */
 	const char *address; /* of rfc822: without route and <>; "": nobody */
+	const char *why_not; /* it could not be read, and is as written; NULL */
 };
 
 enum report_action {
@@ -92,6 +93,7 @@ struct report_field_spec {
 	size_t offset;
 	bool required;
 	bool strict; /* unreadable is malformed, though it may be absent */
+	bool judged; /* of a recipient: by the caller, who looks at why_not */
 };
 
 struct report_table {

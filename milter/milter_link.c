@@ -208,7 +208,7 @@ static bool link_recipient(struct evidence *e, const struct dsn_recipient *of,
 	    &of->original_recipient, &of->final_recipient};
 
 	for (size_t i = 0; i < COUNT(who) && !link->linked; i++)
-		if (who[i]->address && *who[i]->address &&
+		if (who[i]->address && *who[i]->address && !who[i]->why_not &&
 		    !link_one(e, who[i]->address, link, err))
 			return false;
 	return true;
