@@ -209,6 +209,18 @@ bool message_queue_name(
 	if (!m->recipients.count)
 		return err_set(err, ERR_PERM,
 		    "a message without recipients belongs to no queue");
+	/* Text that a client wrote must not choose another queue. */
+	if (parts.campaign && strchr(parts.campaign, ':'))
+		return err_set(err, ERR_PERM,
+		    "meta value campaign: \"%.60s\": ':' may not stand in it: "
+		    "it "
+		    "ends the campaign in CAMPAIGN:TENANT@DOMAIN",
+		    parts.campaign);
+	if (parts.routing_domain && strchr(parts.routing_domain, '@'))
+		return err_set(err, ERR_PERM,
+		    "meta value routing_domain: \"%.60s\": expected a domain, "
+		    "'@' may not stand in it",
+		    parts.routing_domain);
 	parts.domain = m->recipients.items[0].address.domain;
 	queue_name_compose(out, &parts);
 	return true;
