@@ -77,7 +77,10 @@ static int l_index(lua_State *L)
 	else if (str_eq(key, "email"))
 		lua_pushstring(L, held->address.email);
 	else
-		lua_pushnil(L);
+		return luaL_error(L,
+		    "address has no field \"%s\": there are user, domain and "
+		    "email",
+		    key);
 	return 1;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "base/str.h"
 #include "lua/bind.h"
+#include "lua/script_table.h"
 #include "lua/script_value.h"
 
 #define CONN_META "penstock.conn_meta"
@@ -100,6 +101,7 @@ void bind_conn_meta_open(lua_State *L)
 {
 	luaL_newmetatable(L, CONN_META);
 	luaL_newlib(L, methods);
+	script_table_seal(L, "conn_meta", "ask conn_meta:get_meta(NAME)");
 	lua_setfield(L, -2, "__index");
 	lua_pushboolean(L, 0);
 	lua_setfield(L, -2, "__metatable");

@@ -68,8 +68,11 @@ static int l_compute(lua_State *L)
 	struct value **out = lua_touserdata(L, 2);
 	struct value *value = ARENA_NEW(arena, struct value);
 	struct err err = {0};
+	lua_Debug ar;
 	int count;
 
+	lua_pushvalue(L, 3);
+	lua_getinfo(L, ">S", &ar);
 	lua_call(L, lua_gettop(L) - 3, LUA_MULTRET);
 	count = lua_gettop(L) - 2;
 	if (count > 1) {
@@ -81,8 +84,9 @@ static int l_compute(lua_State *L)
 		lua_replace(L, 3);
 	}
 	if (count > 0 && !script_value_read_maps(L, 3, arena, value, &err))
-		return luaL_error(
-		    L, "what a memoized function returned: %s", err.text);
+		return luaL_error(L,
+		    "%s:%d: what a memoized function returned: %s",
+		    ar.short_src, ar.linedefined, err.text);
 	*out = value;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "lua/bind.h"
 #include "lua/script_call.h"
 #include "lua/script_services.h"
+#include "lua/script_table.h"
 #include "lua/script_value.h"
 
 #define MESSAGE "penstock.message"
@@ -422,6 +423,7 @@ void bind_message_open(lua_State *L)
 		lua_pushcclosure(L, l_missing, 1);
 		lua_setfield(L, -2, missing[i]);
 	}
+	script_table_seal(L, "message", "metadata is message:get_meta(NAME)");
 	lua_setfield(L, -2, "__index");
 	lua_pop(L, 1);
 }

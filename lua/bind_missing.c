@@ -22,8 +22,9 @@ static const char *const not_yet[] = {"aaa.configure_acl",
 
 /* Outside of what this program is for. */
 static const char *const never[] = {"amqp.basic_publish", "amqp.build_client",
-    "configure_redis_throttles", "kafka.build_producer", "nats.connect",
-    "proxy.start_proxy_listener", "xfer.xfer", "xfer.xfer_in_requeue"};
+    "configure_redis_throttles", "define_egress_pool", "kafka.build_producer",
+    "nats.connect", "proxy.start_proxy_listener", "xfer.xfer",
+    "xfer.xfer_in_requeue"};
 
 /* Tables below kumo of which nothing works: whatever is called in them says so,
  * also by a name that is not listed above. */
@@ -77,16 +78,97 @@ static const struct {
     {"template", "render", false},
 };
 
+/* Modules of KumoMTA's own that are not here. */
+static const char *const module_files[] = {"policy-extras.dmarc_rua",
+    "policy-extras.docker_utils", "policy-extras.hornet",
+    "policy-extras.mail_auth", "policy-extras.rollup", "policy-extras.rspamd",
+    "policy-extras.warmup"};
+
+#define TO_A_SERVICE                                                           \
+	"give records to a service by kumo.http in custom_lua, or have it "    \
+	"follow the log files"
+
+/* What to do instead, by the name or what stands before a dot in it. */
+static const struct {
+	const char *name, *advice;
+} advices[] = {
+    {"kumo.amqp", TO_A_SERVICE},
+    {"kumo.api", "inject by SMTP, or with kumo.inject_message"},
+    {"kumo.configure_redis_throttles",
+	"each daemon counts for itself; leave it out"},
+    {"kumo.define_egress_pool", "answer the event get_egress_pool"},
+    {"kumo.kafka", TO_A_SERVICE},
+    {"kumo.nats", TO_A_SERVICE},
+    {"kumo.prometheus_metrics", "penstock status --json has numbers"},
+    {"kumo.proxy", "run HAProxy or a SOCKS5 server"},
+    {"kumo.start_http_listener",
+	"there is no HTTP API; mail comes through the MTA, orders are given by "
+	"penstock(1)"},
+    {"kumo.start_proxy_listener", "run HAProxy or a SOCKS5 server"},
+    {"kumo.xfer", "send the mail on by SMTP: protocol smtp with mx_list, or "
+		  "routing_domain"},
+    {"redis", "require 'sqlite' and kumo.memoize keep data on this machine"},
+};
+
+/* ": " and what to do instead, or "". */
+static void push_advice(lua_State *L, const char *name)
+{
+	for (size_t i = 0; i < COUNT(advices); i++) {
+		size_t len = strlen(advices[i].name);
+
+		if (strncmp(name, advices[i].name, len) == 0 &&
+		    (!name[len] || name[len] == '.')) {
+			lua_pushfstring(L, ": %s", advices[i].advice);
+			return;
+		}
+	}
+	lua_pushliteral(L, "");
+}
+
 static int l_not_yet(lua_State *L)
 {
+	const char *name = lua_tostring(L, lua_upvalueindex(1));
+
+	push_advice(L, name);
 	return luaL_error(
-	    L, "%s is not supported yet", lua_tostring(L, lua_upvalueindex(1)));
+	    L, "%s is not supported yet%s", name, lua_tostring(L, -1));
 }
 
 static int l_never(lua_State *L)
 {
+	const char *name = lua_tostring(L, lua_upvalueindex(1));
+
+	push_advice(L, name);
 	return luaL_error(
-	    L, "%s is not supported", lua_tostring(L, lua_upvalueindex(1)));
+	    L, "%s is not supported%s", name, lua_tostring(L, -1));
+}
+
+/* The last of package.searchers: nobody else has the module. */
+static int l_search(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+
+	for (size_t i = 0; i < COUNT(module_files); i++)
+		if (strcmp(name, module_files[i]) == 0) {
+			luaL_where(L, 2);
+			lua_pushfstring(L,
+			    "%s is not supported yet; a file of that name in "
+			    "package.path is taken",
+			    name);
+			lua_concat(L, 2);
+			return lua_error(L);
+		}
+	return 0;
+}
+
+static void add_searcher(lua_State *L)
+{
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_getfield(L, -1, "package");
+	lua_getfield(L, -1, "searchers");
+	lua_pushcfunction(L, l_search);
+	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+	lua_pop(L, 3);
 }
 
 /* A field of a table of which nothing works; upvalues: its name, never? */
@@ -106,8 +188,10 @@ static int l_ignored(lua_State *L)
 
 	if (*type && strcmp(type, luaL_typename(L, 1)) != 0)
 		return luaL_typeerror(L, 1, type);
-	if (script_once(script_state_of(L)->policy, name))
-		diag_warn("%s has no effect here", name);
+	if (script_once(script_state_of(L)->policy, name)) {
+		push_advice(L, name);
+		diag_warn("%s has no effect here%s", name, lua_tostring(L, -1));
+	}
 	return 0;
 }
 
@@ -198,4 +282,5 @@ void bind_missing_open(lua_State *L)
 	for (size_t i = 0; i < COUNT(modules); i++)
 		add_module(L, modules[i].module, modules[i].function,
 		    modules[i].is_never);
+	add_searcher(L);
 }

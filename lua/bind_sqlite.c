@@ -111,8 +111,10 @@ static int l_open(lua_State *L)
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
 		    SQLITE_OPEN_NOMUTEX,
 		NULL) != SQLITE_OK) {
+		luaL_where(L, 1);
 		lua_pushfstring(L, "sqlite: %s: %s", path,
 		    db->handle ? sqlite3_errmsg(db->handle) : "no memory");
+		lua_concat(L, 2);
 		(void)sqlite3_close_v2(db->handle);
 		db->handle = NULL;
 		return lua_error(L);

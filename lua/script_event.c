@@ -14,8 +14,10 @@
 #include "base/str.h"
 #include "base/xalloc.h"
 #include "lua/bind.h"
+#include "lua/script_event_name.h"
 #include "lua/script_object.h"
 #include "lua/script_pool.h"
+#include "lua/script_raised.h"
 #include "lua/script_session_private.h"
 #include "lua/script_value.h"
 #include "policy/egress_path.h"
@@ -108,28 +110,9 @@ static int push_handlers(lua_State *L, const char *event)
 	return lua_type(L, -1);
 }
 
-/* Any name is a legal one, but what is almost the name of an event was meant
- * to be it, and such a handler would never be called. */
-static void warn_about_name(const char *name, const char *where)
+static const char *event_name(size_t i)
 {
-	const char *meant = NULL;
-	unsigned least = 3;
-
-	if (strlen(name) < 8 || kind_of(name)->event)
-		return;
-	for (size_t i = 0; i < COUNT(kinds); i++) {
-		unsigned distance = str_distance(name, kinds[i].event, 2);
-
-		if (distance < least) {
-			least = distance;
-			meant = kinds[i].event;
-		}
-	}
-	if (meant)
-		diag_warn("%s: kumo.on('%s'): there is no such event, nothing "
-			  "but the policy itself can call it (did you mean "
-			  "\"%s\"?)",
-		    where, name, meant);
+	return i < COUNT(kinds) ? kinds[i].event : NULL;
 }
 
 /* The first state tells the generation which events are handled. */
@@ -145,7 +128,7 @@ static void note_event(
 		event = xcalloc(1, sizeof *event);
 		event->where = xstrdup(where);
 		map_put(state->policy->events, name, event);
-		warn_about_name(name, where);
+		script_event_name_warn(name, where, event_name);
 	}
 	event->count++;
 }
@@ -439,13 +422,10 @@ static int l_arguments(lua_State *L)
 static int l_describe(lua_State *L)
 {
 	struct script_call *call = lua_touserdata(L, 2);
-	const char *text;
 
-	if (lua_isnil(L, 1))
-		text = "raised nil";
-	else
-		text = luaL_tolstring(L, 1, NULL);
-	call->answer.error = arena_strdup(call->arena, text);
+	lua_settop(L, 1);
+	script_raised_describe(L);
+	call->answer.error = arena_strdup(call->arena, lua_tostring(L, 1));
 	return 0;
 }
 
@@ -478,7 +458,7 @@ static void take_error(
 		lua_pop(L, 1);
 	}
 	/* error('x', 0) tells no place: then the handler's. */
-	if (*answer->where && !strchr(answer->error, ':'))
+	if (*answer->where && !script_raised_has_place(answer->error))
 		answer->error = arena_printf(call->arena, "%s: %s: %s",
 		    call->event, answer->where, answer->error);
 	else

@@ -19,6 +19,7 @@
 #include "base/xalloc.h"
 #include "lua/bind.h"
 #include "lua/script_pool.h"
+#include "lua/script_raised.h"
 
 #define HOOK_EVERY 1000
 
@@ -93,6 +94,10 @@ static void run_policy(lua_State *L, struct script_policy *policy)
 	const char *text = policy->text;
 	size_t len = policy->text_len;
 
+	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+		text += 3; /* as editors leave it, and lua(1) takes it */
+		len -= 3;
+	}
 	if (len > 0 && text[0] == '#') {
 		const char *end = memchr(text, '\n', len);
 		size_t skip = end ? (size_t)(end - text) : len;
@@ -116,11 +121,36 @@ static int l_build(lua_State *L)
 	return 0;
 }
 
+static int l_described(lua_State *L)
+{
+	script_raised_describe(L);
+	return 1;
+}
+
+/* What loading raised is on top, unless it is LUA_OK and only came too late. */
+static void why_not_loaded(
+    struct script_state *state, int status, struct err *err)
+{
+	const char *text = "loading took longer than its time limit";
+	const char *name = state->policy->chunk_name;
+
+	if (status != LUA_OK) {
+		lua_pushcfunction(state->L, l_described);
+		lua_insert(state->L, -2);
+		(void)lua_pcall(state->L, 1, 1, 0);
+		text = lua_tostring(state->L, -1);
+	}
+	if (!text)
+		text = "loading raised what has no text";
+	err_set(err, state->expired ? ERR_TEMP : ERR_CONFIG, "%s", text);
+	if (!script_raised_has_place(text))
+		err_prefix(err, "%s", name + (*name == '@'));
+}
+
 struct script_state *script_state_new(struct script_policy *policy,
     bool is_first, int64_t deadline, struct err *err)
 {
 	struct script_state *state = xcalloc(1, sizeof *state);
-	const char *text;
 	int status;
 
 	state->policy = policy;
@@ -139,19 +169,15 @@ struct script_state *script_state_new(struct script_policy *policy,
 	lua_atpanic(state->L, l_panic);
 	lua_sethook(state->L, hook, LUA_MASKCOUNT, HOOK_EVERY);
 
+	lua_pushcfunction(state->L, script_raised_l_handler);
 	lua_pushcfunction(state->L, l_build);
-	status = lua_pcall(state->L, 0, 0, 0);
+	status = lua_pcall(state->L, 0, 0, 1);
+	lua_remove(state->L, 1);
 	if (status == LUA_OK && !script_over(state)) {
 		state->phase = SCRIPT_EVENT;
 		return state;
 	}
-	text = status == LUA_OK ? NULL : lua_tostring(state->L, -1);
-	if (state->expired)
-		err_set(err, ERR_TEMP, "%s",
-		    text ? text : "loading took longer than its time limit");
-	else
-		err_set(err, ERR_CONFIG, "%s",
-		    text ? text : "loading raised what is not a text");
+	why_not_loaded(state, status, err);
 	script_state_free(state);
 	return NULL;
 }

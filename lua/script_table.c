@@ -30,6 +30,28 @@ void script_table_class(
 	lua_pop(L, 1);
 }
 
+/* Upvalues: the kind, the hint. */
+static int l_no_field(lua_State *L)
+{
+	const char *hint = lua_tostring(L, lua_upvalueindex(2));
+
+	return luaL_error(L, "%s has no field or method \"%s\"%s%s",
+	    lua_tostring(L, lua_upvalueindex(1)), luaL_tolstring(L, 2, NULL),
+	    hint ? ": " : "", hint ? hint : "");
+}
+
+void script_table_seal(lua_State *L, const char *kind, const char *hint)
+{
+	lua_createtable(L, 0, 2);
+	lua_pushstring(L, kind);
+	lua_pushstring(L, hint);
+	lua_pushcclosure(L, l_no_field, 2);
+	lua_setfield(L, -2, "__index");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_setmetatable(L, -2);
+}
+
 void script_table_of(lua_State *L, int index)
 {
 	index = lua_absindex(L, index);

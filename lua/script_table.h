@@ -18,6 +18,10 @@ void script_table_of(lua_State *L, int index);
 /* What __pairs returns for the table on top: a copy is walked, so that the
  * table may change meanwhile.  Returns 3. */
 int script_table_pairs(lua_State *L);
+/* A field that the table on top, the methods of a `kind` of object, does not
+ * have is an error from now on; `hint` may be NULL.  Nil would read as "not
+ * set". */
+void script_table_seal(lua_State *L, const char *kind, const char *hint);
 /* All entries, not only 1..n. */
 lua_Integer script_table_count(lua_State *L, int index);
 /* __pairs and __len of an object of `type`, at 1, that keeps its entries in the

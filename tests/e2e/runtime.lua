@@ -167,6 +167,26 @@ kumo.on('smtp_server_mail_from', function() end)]],
   t.eq(count, 2, out)
 end)
 
+t.test('a check that would never run is a warning: a name of the SMTP stages, or an event that does not occur here', function()
+  t.milter {
+    policy = policy [[
+kumo.on('smtp_server_rcpt', function() end)
+kumo.on('smtp_server_error', function() end)
+kumo.on('Get_Queue_Config', function() end)
+kumo.on('http_message_generated', function() end)
+kumo.on('smtp_client_rewrite_delivery_status', function() end)
+kumo.on('http_hook', function() end)]],
+  }
+  local status, out = t.penstock 'check'
+  t.eq(status, 0, out)
+  t.match(out, "'smtp_server_rcpt'%): there is no such event.*did you mean \"smtp_server_rcpt_to\"")
+  t.has(out, "'smtp_server_error'): there is no such event, nothing but the policy itself can call it")
+  t.match(out, "'Get_Queue_Config'%): .*did you mean \"get_queue_config\"")
+  t.has(out, "'http_message_generated'): this event does not occur here")
+  t.lacks(out, "'smtp_client_rewrite_delivery_status'")
+  t.lacks(out, "'http_hook'")
+end)
+
 t.test('case 44: dynamic parameters come before the connection is accepted', function()
   local milter = t.milter {
     policy = policy [[

@@ -110,6 +110,12 @@ static const struct {
 	"kumo.on('x', function() error(setmetatable({}, "
 	"  {__tostring = function() return 'mine' end})) end)",
 	"x", "p", SCRIPT_ERROR, "mine"},
+    {"a plain table can be raised",
+	"\nkumo.on('x', function() error { a = 1 } end)", "x", "p",
+	SCRIPT_ERROR, "policy.lua:2: raised {\"a\":1}"},
+    {"a colon is no place",
+	"\nkumo.on('x', function() error('127.0.0.1:25: no', 0) end)", "x", "p",
+	SCRIPT_ERROR, "policy.lua:2: 127.0.0.1:25: no"},
     {"registration in a handler is refused",
 	"kumo.on('x', function() kumo.on('y', print) end)", "x", "p",
 	SCRIPT_ERROR, "move it to load time"},

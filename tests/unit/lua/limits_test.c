@@ -219,7 +219,8 @@ static const struct {
 	"select(2, pcall(package.loadlib, 'x', 'y')):match 'C modules'",
 	"false"},
     {"no C paths", "return package.cpath", "\"\""},
-    {"two searchers", "return #package.searchers", "2"},
+    {"no searcher for C: ours, files, and what is missing",
+	"return #package.searchers", "3"},
     {"bytecode",
 	"return select(2, load(function() return nil end)) == nil and "
 	"load('\\27Lua', 'x', 'b')",

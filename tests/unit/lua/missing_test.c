@@ -76,6 +76,36 @@ static const struct {
     {"kumo.api.anything()", LATER, NULL},
 };
 
+static const struct eval_case advised[] = {
+    {"what does not exist says what to do instead",
+	"kumo.amqp.build_client 'x'",
+	"kumo.amqp.build_client is not supported: give records to a service"},
+    {"also in the names of its table", "kumo.xfer.anything()",
+	"kumo.xfer.anything is not supported: send the mail on by SMTP"},
+    {"a pool", "kumo.define_egress_pool { name = 'a' }",
+	"kumo.define_egress_pool is not supported: answer the event "
+	"get_egress_pool"},
+    {"a module that is not here names itself, not where it was looked for",
+	"require 'policy-extras.rollup'",
+	"policy-extras.rollup is not supported yet"},
+    {"another module was looked for", "require 'policy-extras.nothing'",
+	"module 'policy-extras.nothing' not found"},
+    {"a message has no field of that name",
+	"return kumo.make_message('', 'a@b.test', 'A: b').tenant",
+	"message has no field or method \"tenant\": metadata is "
+	"message:get_meta(NAME)"},
+    {"an address has no field of that name",
+	"return kumo.make_message('a@b.test', 'a@b.test', 'A: b')"
+	":sender().local_part",
+	"address has no field \"local_part\""},
+};
+
+START_TEST(what_is_not_there_is_an_error_that_helps)
+{
+	check_eval(&advised[_i]);
+}
+END_TEST
+
 START_TEST(what_is_missing_says_so_by_name)
 {
 	const char *call = cases[_i].call;
@@ -215,6 +245,8 @@ Suite *missing_suite(void)
 	Suite *suite = suite_create("missing");
 	TCase *tcase = tcase_create("missing");
 
+	tcase_add_loop_test(
+	    tcase, what_is_not_there_is_an_error_that_helps, 0, COUNT(advised));
 	tcase_add_loop_test(
 	    tcase, what_is_missing_says_so_by_name, 0, COUNT(cases));
 	tcase_add_loop_test(tcase, looking_at_it_is_harmless, 0, COUNT(looks));
