@@ -116,7 +116,8 @@ bool queue_conn_open(
 	conn->writing = writing;
 	conn->lock.fd = -1;
 	conn->patience_ms = QUEUE_PATIENCE_MS;
-	(void)atomic_fetch_add(&queue->connections, 1);
+	if (atomic_fetch_add(&queue->connections, 1) == 0)
+		queue_place_forget_log(queue);
 	if (!queue_vfs_register(err))
 		goto failed;
 	if (writing && !queue_lock_open(&conn->lock, queue->path, err))
@@ -189,12 +190,16 @@ bool queue_connect(
 
 void queue_disconnect(struct queue_conn *conn)
 {
+	struct err err = {0};
 	int rc;
 
 	if (!conn)
 		return;
 	if (conn->in_transaction)
 		queue_rollback(conn);
+	/* The last chance of a log that was removed. */
+	if (conn->db && conn->writing && !queue_in_place(conn->queue, &err))
+		(void)!queue_checkpoint(conn, true, NULL);
 	for (size_t i = 0; i < COUNT(conn->stmts); i++)
 		(void)sqlite3_finalize(conn->stmts[i]);
 	rc = sqlite3_close(conn->db);
@@ -410,7 +415,11 @@ bool queue_begin(struct queue_conn *conn, enum queue_sync sync, struct err *err)
 		return false;
 	}
 	conn->in_transaction = true;
-	return true;
+	queue_place_note(conn->queue);
+	if (queue_in_place(conn->queue, err))
+		return true;
+	queue_rollback(conn);
+	return false;
 }
 
 bool queue_transaction_lost(const struct queue_conn *conn)

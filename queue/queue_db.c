@@ -353,6 +353,7 @@ static void free_queue(struct queue *queue)
 	queue_lock_close(&queue->lock);
 	queue_attempts_close(queue->attempts);
 	(void)pthread_mutex_destroy(&queue->room_mutex);
+	(void)pthread_mutex_destroy(&queue->place.mutex);
 	queue_readers_release(queue);
 	free(queue->path);
 	free(queue);
@@ -426,6 +427,7 @@ bool queue_open(
 				     ? options->wal_limit_bytes
 				     : WAL_LIMIT_BYTES;
 	(void)pthread_mutex_init(&queue->room_mutex, NULL);
+	(void)pthread_mutex_init(&queue->place.mutex, NULL);
 	queue_readers_init(queue);
 
 	(void)pthread_mutex_lock(&open_mutex);

@@ -32,6 +32,21 @@
 #define QUEUE_LARGE (1024 * 1024) /* content beyond it is written ahead */
 #define QUEUE_CHUNK_BITS 20       /* chunk id = content << 20 | n */
 
+/* The files of a queue that must stay where they are while it is open. */
+enum queue_place {
+	QUEUE_PLACE_FILE,
+	QUEUE_PLACE_LOCK,
+	QUEUE_PLACE_WAL,
+	QUEUE_PLACE_SHM,
+	QUEUE_PLACES
+};
+
+struct queue_place_id {
+	dev_t dev;
+	ino_t ino;
+	bool known;
+};
+
 struct queue {
 	char *path;
 	enum queue_program program;
@@ -59,7 +74,11 @@ struct queue {
 		pthread_cond_t given;
 		struct queue_conn *idle[4];
 		size_t idle_count, busy;
-	} readers;              /* for lookups; queue_reader.c */
+	} readers; /* for lookups; queue_reader.c */
+	struct {
+		pthread_mutex_t mutex; /* of all in here */
+		struct queue_place_id ids[QUEUE_PLACES];
+	} place;                /* queue_place.c */
 	struct list open_files; /* all that this process has open */
 };
 
@@ -159,6 +178,15 @@ bool queue_file_recover(struct queue_conn *conn, struct err *err) MUST_USE;
 #ifdef ENABLE_DEVEL
 extern long queue_file_test_fs_type; /* not 0: what statfs(2) says */
 #endif
+
+/* ---- queue_place.c ---- */
+
+/* False: a file that was noted is not at its name any more; ERR_CONFIG. */
+bool queue_in_place(struct queue *queue, struct err *err) MUST_USE;
+/* Those that are not known yet are those that are there now. */
+void queue_place_note(struct queue *queue);
+/* No connection of ours is open: -wal and -shm are noted anew. */
+void queue_place_forget_log(struct queue *queue);
 
 /* ---- queue_room.c ---- */
 

@@ -94,6 +94,29 @@ static bool check_header(
 	return true;
 }
 
+/* SQLite makes an empty log of the one it finds beside a new file.  And a file
+ * of ours has its name when it is complete: an empty one was cut off. */
+static bool may_begin_anew(const char *path, bool there, struct err *err)
+{
+	char name[4096];
+	struct stat st;
+
+	(void)snprintf(name, sizeof name, "%s-wal", path);
+	if (stat(name, &st) == 0 && st.st_size > 0)
+		return err_set(err, ERR_PERM,
+		    "%s is %s, but %s has mail of it: put both back together, "
+		    "or move the rest away to begin with an empty queue",
+		    path, there ? "empty" : "not there", name);
+	/* Which daemons make once they have opened their queue. */
+	(void)snprintf(name, sizeof name, "%s-trace-key", path);
+	if (there && stat(name, &st) == 0 && st.st_size > 0)
+		return err_set(err, ERR_PERM,
+		    "%s is empty, and was not always: restore it, or remove it "
+		    "to begin with an empty queue",
+		    path);
+	return true;
+}
+
 bool queue_file_look(const char *path, bool *exists, struct err *err)
 {
 	unsigned char header[HEADER_SIZE];
@@ -106,13 +129,13 @@ bool queue_file_look(const char *path, bool *exists, struct err *err)
 		return false;
 	if (stat(path, &st) < 0) {
 		if (errno == ENOENT)
-			return true;
+			return may_begin_anew(path, false, err);
 		return err_errno(err, ERR_CONFIG, "%s", path);
 	}
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_PERM, "%s is not a regular file", path);
 	if (st.st_size == 0)
-		return true;
+		return may_begin_anew(path, true, err);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, ERR_CONFIG, "open %s", path);

@@ -117,7 +117,8 @@ bool queue_has_room(struct queue *queue, struct err *err)
 	if (!queue->room_looked || now - queue->room_looked_ms >= LOOK_MS ||
 	    now < queue->room_looked_ms) {
 		queue->room = (struct err){0};
-		(void)!look(queue, &queue->room);
+		if (queue_in_place(queue, &queue->room))
+			(void)!look(queue, &queue->room);
 		queue->room_looked = true;
 		queue->room_looked_ms = now;
 	}

@@ -290,8 +290,9 @@ bool queue_checkpoint(struct queue_conn *conn, bool idle, struct err *err)
 	/* Whoever was in the way is given time, also when we are idle. */
 	if (conn->log_kept && now - conn->checkpoint_ms < PINNED_AGAIN_MS)
 		return true;
+	/* A log without its name may have any length. */
 	size = queue_log_bytes(conn->queue);
-	if (size == 0) {
+	if (size == 0 && queue_in_place(conn->queue, NULL)) {
 		conn->log_kept = false;
 		return true;
 	}

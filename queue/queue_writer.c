@@ -206,7 +206,8 @@ static bool commit_group(
 		queue_rollback(w->conn);
 		return err_set(err, ERR_TEMP, "custody.before-commit");
 	}
-	if (!queue_commit(w->conn, err))
+	/* Removed since it began: what was committed may be nowhere. */
+	if (!queue_commit(w->conn, err) || !queue_in_place(w->queue, err))
 		return false;
 	/* Too late to fail: whoever dies here leaves a duplicate. */
 	(void)FAULT_POINT("custody.after-commit");

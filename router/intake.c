@@ -28,6 +28,7 @@
 #include "router/ready_message.h"
 #include "router/router.h"
 #include "router/suspects.h"
+#include "router/trouble.h"
 
 #define QUEUES_MOST 20000
 #define QUEUES_FEW 40 /* for tests */
@@ -63,6 +64,7 @@ struct intake {
 	struct loop_timer *scan_timer;
 	struct loop_deferred pump;
 	int64_t lease_not_before;
+	struct trouble cannot_lease, cannot_look;
 };
 
 static char *key_of(char out[24], int64_t id)
@@ -263,10 +265,9 @@ static void lease_done(struct lease_job *job, void *ctx)
 		take_message(in, job->messages.items[i]);
 	for (size_t i = 0; i < job->turn_count; i++)
 		scheduled_queue_leased(job->turns[i].sq);
-	if (!job->job.ok) {
-		diag_warn("queue: lease: %s", job->job.err.text);
+	trouble_note(&in->cannot_lease, "take due mail", &job->job);
+	if (!job->job.ok)
 		in->lease_not_before = clock_now_ms() + 500;
-	}
 	for (size_t i = 0; i < job->turn_count; i++) {
 		if (job->job.ok)
 			after_lease(in, &job->turns[i]);
@@ -421,9 +422,8 @@ static void due_done(struct loop_item *item)
 		for (size_t i = 0; i < job->count; i++)
 			take_row(in, &job->rows[i]);
 		in->cursor = job->cursor;
-	} else {
-		diag_warn("queue: look for due mail: %s", job->job.err.text);
 	}
+	trouble_note(&in->cannot_look, "look for due mail", &job->job);
 	free_page(in);
 	if (!ok || (in->cursor.next_due == 0 && in->cursor.queue_id == 0))
 		end_scan(in);
@@ -564,6 +564,12 @@ size_t intake_leased(const struct intake *in)
 size_t intake_leasing(const struct intake *in)
 {
 	return in->leasing;
+}
+
+const char *intake_trouble(const struct intake *in)
+{
+	return trouble_text(
+	    *in->cannot_look.text ? &in->cannot_look : &in->cannot_lease);
 }
 
 void intake_status(const struct intake *in, struct json_object *o)

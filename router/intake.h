@@ -49,6 +49,8 @@ struct ready_message *intake_take(
 size_t intake_leased(const struct intake *in); /* recipients */
 /* Leases that the writer thread is at. */
 size_t intake_leasing(const struct intake *in);
+/* Why no mail can be taken from the queue; NULL: it can. */
+const char *intake_trouble(const struct intake *in);
 void intake_status(const struct intake *in, struct json_object *o);
 
 #endif

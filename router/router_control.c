@@ -84,8 +84,8 @@ static void status(struct router *r, struct buf *out)
 	json_add_string(&o, "last_reload_error",
 	    r->reload_error[0] ? r->reload_error : NULL);
 	json_add_int(&o, "started", r->started);
-	json_add_string(
-	    &o, "paused", router_may_start(r) ? NULL : r->hold_reason);
+	json_add_string(&o, "paused",
+	    router_may_start(r) ? intake_trouble(r->intake) : r->hold_reason);
 	json_add_int(&o, "abandoned_threads", script_abandoned());
 	json_add_int(&o, "log_records", log.records);
 	json_add_bool(&o, "log_failing", log.failing);

@@ -343,6 +343,8 @@ static void on_signal(int fd, void *ctx)
 		if (info.ssi_signo == SIGUSR1) {
 			daemon_notify("RELOADING=1");
 			router_reload(r, NULL, NULL);
+		} else if (info.ssi_signo == SIGHUP) {
+			diag_warn("SIGHUP does nothing; SIGUSR1 reloads");
 		} else {
 			daemon_notify("STOPPING=1");
 			router_stop(r, "told to by a signal", EX_OK);
@@ -357,6 +359,7 @@ static void watch_signals(struct router *r)
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGUSR1);
+	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -156,3 +156,21 @@ t.test('a queue that is not in WAL mode is refused, untouched, with what to do',
   t.has(milter:output(), 'PRAGMA journal_mode = WAL')
   t.ok(t.read(copy) == before, 'not a byte of it changed')
 end)
+
+t.test('the queue removed under both daemons: 4yz and never 250, nothing leaves, and both say why', function()
+  local milter = t.milter { policy = policy() }
+  local router = t.router { policy_file = t.dir() .. '/policy.lua' }
+  local mta = milter:connect { helo = 'x.test' }
+  t.eq(mta:mail '<a@b.test>', 'continue')
+  t.eq(mta:rcpt '<u@d.test>', 'continue')
+  t.eq(os.remove(t.context().queue), true)
+  t.match(mta:message(t.plain), '^4%d%d 4%.3%.')
+  t.wait_for('the milter to say so', function()
+    return milter:output():find('intake is closed: .*queue%.db was removed while it was in use')
+  end)
+  t.has(t.daemons.ask(milter.control, 'status'), 'was removed while it was in use')
+  local status, out = t.penstock 'queue'
+  t.eq(status, 66, out)
+  router:stop()
+  milter:stop()
+end)

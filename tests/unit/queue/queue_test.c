@@ -7,8 +7,9 @@ int main(void)
 {
 	static TCase *(*const cases[])(void) = {schema_tests, vfs_tests,
 	    wal_buffer_tests, lock_tests, open_tests, custody_tests,
-	    poison_tests, lease_tests, history_tests, move_tests, outcome_tests,
-	    sweep_tests, suppression_tests, view_tests, crash_tests};
+	    place_tests, poison_tests, lease_tests, history_tests, move_tests,
+	    outcome_tests, sweep_tests, suppression_tests, view_tests,
+	    crash_tests};
 	Suite *suite = suite_create("queue");
 	SRunner *runner;
 	int failed;

@@ -21,6 +21,7 @@ TCase *wal_buffer_tests(void);
 TCase *lock_tests(void);
 TCase *open_tests(void);
 TCase *custody_tests(void);
+TCase *place_tests(void);
 TCase *poison_tests(void);
 TCase *lease_tests(void);
 TCase *history_tests(void);
