@@ -186,8 +186,7 @@ static bool remove_stale(
     const char *path, const struct sockaddr_un *address, struct err *err)
 {
 	struct stat st;
-	bool alive;
-	int fd;
+	int fd, error;
 
 	if (lstat(path, &st) < 0) {
 		if (errno == ENOENT)
@@ -200,13 +199,21 @@ static bool remove_stale(
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_errno(err, ERR_TEMP, "socket");
-	alive = connect(fd, (const struct sockaddr *)address,
-		    sizeof *address) == 0 ||
-		errno != ECONNREFUSED;
+	error =
+	    connect(fd, (const struct sockaddr *)address, sizeof *address) < 0
+		? errno
+		: 0;
 	(void)close(fd);
-	if (alive)
+	if (error == 0)
 		return err_set(
 		    err, ERR_CONFIG, "another process answers at %s", path);
+	if (error != ECONNREFUSED) {
+		errno = error;
+		return err_errno(err, ERR_CONFIG,
+		    "is %s left over, or does another process answer there?  "
+		    "connect",
+		    path);
+	}
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_errno(err, ERR_CONFIG, "remove stale %s", path);
 	return true;

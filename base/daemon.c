@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -201,8 +202,11 @@ bool daemon_drop(const char *user, const char *group, struct err *err)
 	uid_t uid;
 	gid_t gid;
 
-	if (!user || geteuid() != 0)
+	if (geteuid() != 0)
 		return true;
+	if (!user)
+		return !group || err_set(err, ERR_CONFIG,
+				     "group \"%s\" needs a user, too", group);
 	pw = find_user(user, err);
 	if (!pw)
 		return false;
@@ -222,6 +226,35 @@ bool daemon_drop(const char *user, const char *group, struct err *err)
 	/* The kernel cleared it; a panic shall leave a core. */
 	(void)prctl(PR_SET_DUMPABLE, 1);
 	return true;
+}
+
+bool daemon_may_own(const char *path, const char *user, struct err *err)
+{
+	const struct passwd *pw;
+	struct stat st;
+	char dir[4096], name[64];
+
+	if (user || geteuid() != 0)
+		return true;
+	if (stat(path, &st) < 0) {
+		if (!path_dir(dir, sizeof dir, path, err))
+			return false;
+		/* Whoever needs it says what is wrong with it. */
+		if (stat(dir, &st) < 0)
+			return true;
+		path = dir;
+	}
+	if (st.st_uid == 0)
+		return true;
+	pw = getpwuid(st.st_uid);
+	if (pw)
+		(void)str_copy(name, sizeof name, pw->pw_name);
+	else
+		(void)snprintf(name, sizeof name, "%ld", (long)st.st_uid);
+	return err_set(err, ERR_CONFIG,
+	    "%s belongs to user %s: start as that user, or with --user %s; "
+	    "should root be meant, with --user root",
+	    path, name, name);
 }
 
 bool daemon_write_pid(const char *path, struct err *err)

@@ -286,10 +286,8 @@ static void bind_socket(
 		diag_fatal(EX_CONFIG, "socket: libmilter refuses %s", spec);
 	before = umask(0777 & ~mode);
 	if (smfi_opensocket(false) != MI_SUCCESS)
-		diag_fatal(EX_UNAVAILABLE,
-		    "socket: cannot listen on %s: is the directory there, and "
-		    "may this user write to it?",
-		    spec);
+		diag_fatal(EX_UNAVAILABLE, "socket: cannot listen on %s: %s",
+		    spec, milter_socket_why_not(sock));
 	(void)umask(before);
 	/* milter_wakeup.c connects to it as the user that we become. */
 	if ((*sock->path && !daemon_give(sock->path, o->user, &err)) ||
@@ -529,7 +527,8 @@ int main(int argc, char **argv)
 	service.program_version = PACKAGE_VERSION;
 	bind_socket(&o, &sock, mode);
 	if ((o.pid_file && !daemon_write_pid(o.pid_file, &err)) ||
-	    !daemon_drop(o.user, o.group, &err))
+	    !daemon_drop(o.user, o.group, &err) ||
+	    !daemon_may_own(o.queue, o.user, &err))
 		give_up(&err);
 	policy = load_policy(&o, SCRIPT_MILTER);
 	policy_setup_warn(script_policy_setup(policy), o.queue);

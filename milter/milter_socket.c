@@ -162,20 +162,67 @@ bool milter_socket_mode(const char *text, mode_t *out, struct err *err)
 	return true;
 }
 
-static bool is_served(const struct milter_socket *s)
+/* False: somebody listens there, or that cannot be told. */
+static bool is_stale(const struct milter_socket *s, struct err *err)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool served;
+	int error;
 
 	if (fd < 0)
-		return true; /* not knowing, do not remove */
+		return err_errno(err, ERR_TEMP, "socket");
 	(void)str_copy(to.sun_path, sizeof to.sun_path, s->path);
-	/* EAGAIN: somebody listens, and is busy. */
-	served = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 ||
-		 (errno != ECONNREFUSED && errno != ENOENT);
+	error = connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 ? errno
+									 : 0;
 	(void)close(fd);
-	return served;
+	if (error == ECONNREFUSED || error == ENOENT)
+		return true;
+	/* EAGAIN: somebody listens, and is busy. */
+	if (error == 0 || error == EAGAIN)
+		return err_set(err, ERR_TEMP,
+		    "socket: %s: another program answers there; stop it or "
+		    "name another path",
+		    s->path);
+	errno = error;
+	return err_errno(err, ERR_CONFIG,
+	    "socket: %s: is it left over, or does another program answer "
+	    "there?  connect",
+	    s->path);
+}
+
+static int open_socket(const struct milter_socket *s)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_storage room;
+	} to = {.un.sun_family = AF_UNIX};
+	socklen_t len = sizeof to.un;
+	int fd, error = 0, on = 1;
+
+	if (*s->path)
+		(void)str_copy(to.un.sun_path, sizeof to.un.sun_path, s->path);
+	else
+		len = ip_to_sockaddr(&s->ip, s->port, &to.room);
+	fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, &to.any, len) < 0)
+		error = errno;
+	else if (*s->path)
+		(void)unlink(s->path);
+	else if (listen(fd, 1) < 0)
+		error = errno;
+	(void)close(fd);
+	return error;
+}
+
+const char *milter_socket_why_not(const struct milter_socket *s)
+{
+	int error = open_socket(s);
+
+	return error ? strerror(error) : "libmilter refuses it; see syslog";
 }
 
 bool milter_socket_clear(const struct milter_socket *s, struct err *err)
@@ -194,11 +241,8 @@ bool milter_socket_clear(const struct milter_socket *s, struct err *err)
 		    "socket: %s: exists and is not a socket; remove it or "
 		    "name another path",
 		    s->path);
-	if (is_served(s))
-		return err_set(err, ERR_TEMP,
-		    "socket: %s: another program answers there; stop it or "
-		    "name another path",
-		    s->path);
+	if (!is_stale(s, err))
+		return false;
 	if (unlink(s->path) < 0 && errno != ENOENT)
 		return err_errno(
 		    err, ERR_CONFIG, "socket: remove the stale %s", s->path);

@@ -37,6 +37,8 @@ bool milter_socket_mode(const char *text, mode_t *out, struct err *err)
  * one that somebody serves, or a file of another sort, is an error. */
 bool milter_socket_clear(const struct milter_socket *s, struct err *err)
     MUST_USE;
+/* After libmilter could not bind, which it tells to syslog only: the reason. */
+const char *milter_socket_why_not(const struct milter_socket *s);
 /* After it has bound, as the user who bound it.  group NULL: unchanged. */
 bool milter_socket_permit(const struct milter_socket *s, mode_t mode,
     const char *group, struct err *err) MUST_USE;

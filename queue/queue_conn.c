@@ -9,6 +9,7 @@
 #include "queue/queue_db.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -57,8 +58,23 @@ static void start_patience(struct queue_conn *conn)
 bool queue_fail(struct queue_conn *conn, const char *what, struct err *err)
 {
 	enum err_class class = ERR_TEMP;
+	int64_t pid;
+	int error = 0;
 
 	switch (sqlite3_errcode(conn->db) & 0xff) {
+	case SQLITE_BUSY:
+		/* A program of ours would have waited for our lock. */
+		pid = queue_writer_pid(conn->queue);
+		if (pid > 0 && pid != getpid())
+			return err_set(err, ERR_TEMP,
+			    "%s: %s: process %" PRId64
+			    " has a transaction open",
+			    conn->queue->path, what, pid);
+		break;
+	case SQLITE_IOERR:
+	case SQLITE_FULL:
+		error = sqlite3_system_errno(conn->db);
+		break;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		class = ERR_PERM;
@@ -66,11 +82,15 @@ bool queue_fail(struct queue_conn *conn, const char *what, struct err *err)
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
-		class = ERR_CONFIG;
+		error = sqlite3_system_errno(conn->db);
+		/* Of file descriptors there may be more later. */
+		class =
+		    error == EMFILE || error == ENFILE ? ERR_TEMP : ERR_CONFIG;
 		break;
 	}
-	return err_set(err, class, "%s: %s: %s", conn->queue->path, what,
-	    sqlite3_errmsg(conn->db));
+	return err_set(err, class, "%s: %s: %s%s%s", conn->queue->path, what,
+	    sqlite3_errmsg(conn->db), error ? ": " : "",
+	    error ? strerror(error) : "");
 }
 
 static bool configure(struct queue_conn *conn, struct err *err)

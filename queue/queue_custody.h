@@ -43,6 +43,7 @@ struct queue_writer {
 	int refs; /* its owner's and each custody's: sessions end after it */
 	bool stopping, checkpoint_due;
 	int64_t stop_deadline;
+	int64_t wait_said_ms; /* 0: never */
 	struct queue_writer_stats stats;
 	struct err broken; /* why nothing is accepted now; ERR_NONE: it is */
 };

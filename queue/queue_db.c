@@ -388,8 +388,12 @@ static bool find_or_create(const struct queue_options *options,
 		return false;
 	if (*exists)
 		return true;
-	if (!options->create || options->read_only)
+	if (!options->create || options->read_only) {
+		if (stat(path, &st) == 0)
+			return err_set(err, ERR_PERM,
+			    "%s is not a queue of Penstock: it is empty", path);
 		return err_set(err, ERR_CONFIG, "%s does not exist", path);
+	}
 	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
 		return err_set(err, ERR_CONFIG,
 		    "%s is a symbolic link that leads nowhere", path);

@@ -190,6 +190,8 @@ void queue_place_forget_log(struct queue *queue);
 
 /* ---- queue_room.c ---- */
 
+/* Who has a transaction open that writes; 0: nobody, or not to be seen. */
+int64_t queue_writer_pid(const struct queue *queue);
 /* Of the write-ahead log. */
 int64_t queue_log_bytes(const struct queue *queue);
 /* From here on there is no room. */

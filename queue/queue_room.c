@@ -19,11 +19,13 @@
 #include "queue/queue_db.h"
 
 #define LOOK_MS 500
-/* Of the -shm file: where SQLite's read marks are locked (wal.c, os_unix.c). */
+/* Of the -shm file: where SQLite's locks are (wal.c, os_unix.c). */
+#define WRITE_LOCK 120
 #define READ_LOCK_FIRST 123
 #define READ_LOCK_LAST 127
 
-int64_t queue_reader_pid(const struct queue *queue)
+static int64_t holder(
+    const struct queue *queue, uint64_t from_byte, uint64_t to_byte)
 {
 	char name[4096], line[256], type[16];
 	unsigned major_dev, minor_dev;
@@ -47,12 +49,22 @@ int64_t queue_reader_pid(const struct queue *queue)
 			&last) != 7)
 			continue;
 		if (inode == st.st_ino && major_dev == major(st.st_dev) &&
-		    minor_dev == minor(st.st_dev) && last >= READ_LOCK_FIRST &&
-		    first <= READ_LOCK_LAST && pid > 0)
+		    minor_dev == minor(st.st_dev) && last >= from_byte &&
+		    first <= to_byte && pid > 0)
 			found = pid;
 	}
 	(void)fclose(f);
 	return found;
+}
+
+int64_t queue_reader_pid(const struct queue *queue)
+{
+	return holder(queue, READ_LOCK_FIRST, READ_LOCK_LAST);
+}
+
+int64_t queue_writer_pid(const struct queue *queue)
+{
+	return holder(queue, WRITE_LOCK, WRITE_LOCK);
 }
 
 int64_t queue_log_bytes(const struct queue *queue)

@@ -34,6 +34,7 @@
 #define RETRY_MS 200 /* to open it again */
 #define AGAIN_MS 20  /* after a transaction could not begin */
 #define IDLE_MS 1000
+#define WAIT_SAID_MS (60 * 1000)
 
 /* Everybody who waits fails; nobody has been claimed. */
 static void fail_all(struct queue_writer *w, const struct err *err)
@@ -232,6 +233,19 @@ static void forget_abandoned(struct queue_writer *w)
 	}
 }
 
+/* Sessions wait, up to their deadlines: who has it for so long? */
+static void say_wait(struct queue_writer *w, const struct err *err)
+{
+	int64_t now = clock_now_ms();
+
+	if (w->wait_said_ms && now - w->wait_said_ms < WAIT_SAID_MS) {
+		diag_debug("custody waits: %s", err->text);
+		return;
+	}
+	w->wait_said_ms = now;
+	diag_warn("custody waits: %s", err->text);
+}
+
 static void group_turn(struct queue_writer *w)
 {
 	struct list group, dropped, *pos, *tmp;
@@ -242,7 +256,7 @@ static void group_turn(struct queue_writer *w)
 	list_init(&group);
 	list_init(&dropped);
 	if (!queue_begin(w->conn, QUEUE_SYNCED, &err)) {
-		diag_debug("custody waits: %s", err.text);
+		say_wait(w, &err);
 		/* ERR_TEMP may pass before somebody's deadline. */
 		if (err.class != ERR_TEMP || w->stopping)
 			fail_all(w, &err);

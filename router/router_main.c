@@ -416,7 +416,7 @@ static void start(struct router *r, const struct settings *s)
 	start_log(r);
 	r->resolver = resolver_start(&resolver, &err);
 	if (!r->resolver)
-		give_up("resolver", &err);
+		give_up(s->router.resolver ? "--resolver" : "resolver", &err);
 	resolver.trust_anchor_file = s->router.trust_anchor;
 	/* The default need not be there: enable_dane asks for it. */
 	if (!resolver.trust_anchor_file && access(ROOT_KEY, R_OK) == 0)
@@ -429,7 +429,7 @@ static void start(struct router *r, const struct settings *s)
 	start_sts(r, s);
 	r->tls = tls_client_new(s->router.ca_file, &err);
 	if (!r->tls)
-		give_up("TLS", &err);
+		give_up(s->router.ca_file ? "--ca-file" : "TLS", &err);
 	r->reloader = reloader_new(r);
 	if (!router_start(r, &err))
 		give_up("start", &err);
@@ -492,18 +492,19 @@ int main(int argc, char **argv)
 	parse(argc, argv, &s);
 	if (s.check)
 		check(&s);
-	if (!s.foreground) {
-		if (!daemon_background(&err))
-			give_up("daemon", &err);
-		diag_init("penstock-router", false);
-	}
+	if (!s.foreground && !daemon_background(&err))
+		give_up("daemon", &err);
 	r.connections_most = connections_most();
 	if (!daemon_drop(s.user, s.group, &err))
 		give_up("privileges", &err);
+	if (!daemon_may_own(s.router.queue_path, s.user, &err))
+		give_up("queue", &err);
 	diag_start_thread();
 	r.options = &s.router;
 	r.hostname = hostname();
 	start(&r, &s);
+	if (!s.foreground)
+		diag_init("penstock-router", false);
 	daemon_ready("delivering");
 	diag_info("started: version %s, policy %s, queue %s", PACKAGE_VERSION,
 	    s.router.policy_path, s.router.queue_path);

@@ -77,7 +77,7 @@ t.test('a milter that was killed loses nothing that it acknowledged', function()
   t.rows(milter:sql 'PRAGMA integrity_check', { { 'ok' } })
 end)
 
-t.test('an operator who holds BEGIN IMMEDIATE makes mail wait or get 4yz, never lost or twice', function()
+t.test('an operator who holds BEGIN IMMEDIATE is named, and makes mail wait or get 4yz, never lost or twice', function()
   local milter = t.milter { policy = policy() }
   local mta = milter:connect { helo = 'x.test' }
   t.eq(mta:mail '<a@b.test>', 'continue')
@@ -93,7 +93,9 @@ t.test('an operator who holds BEGIN IMMEDIATE makes mail wait or get 4yz, never 
   t.eq(mta:data(), 'continue')
   t.eq(mta:content(t.plain), 'continue')
   mta:eom_begin()
-  t.sched.pass(300)
+  t.wait_for('the milter to say who holds it', function()
+    return milter:output():find 'custody waits: .*process %d+ has a transaction open'
+  end, 30000)
   -- The shell lets go: what waited goes through.
   f:write 'COMMIT;\n'
   f:close()
@@ -173,4 +175,22 @@ t.test('the queue removed under both daemons: 4yz and never 250, nothing leaves,
   t.eq(status, 66, out)
   router:stop()
   milter:stop()
+end)
+
+t.test('a router that does not come up says why on the terminal, also when it goes into the background', function()
+  local router = t.spawn {
+    t.daemons.program 'penstock-router', '--policy', t.dir() .. '/none.lua', '--queue', t.context().queue,
+    '--control', t.dir() .. '/r.sock',
+  }
+  t.eq(router:wait(20000), 78, router:output())
+  t.has(router:output(), 'none.lua: No such file or directory')
+end)
+
+t.test('SIGHUP stops no router, which says what reloads', function()
+  local router = t.router { policy = policy() }
+  router:signal(1)
+  t.wait_for('the warning', function()
+    return router:output():find 'SIGHUP does nothing; SIGUSR1 reloads'
+  end)
+  t.eq(router:stop(), 0)
 end)

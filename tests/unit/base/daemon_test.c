@@ -1,8 +1,10 @@
 /* daemon_test.c - base/daemon.h */
 #include "tests/unit/base/base_test.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -122,10 +124,42 @@ START_TEST(nobody_stays_root)
 	ck_assert_str_eq(err.text, "unknown user \"no-such-user\"");
 	ck_assert(!daemon_drop("nobody:no-such-group", NULL, &err));
 	ck_assert_str_eq(err.text, "unknown group \"no-such-group\"");
+	ck_assert(!daemon_drop(NULL, "daemon", &err));
+	ck_assert_str_eq(err.text, "group \"daemon\" needs a user, too");
 	ck_assert_msg(daemon_drop("nobody", NULL, &err), "%s", err.text);
 	ck_assert_uint_ne(geteuid(), 0);
 	ck_assert_uint_ne(getgid(), 0);
 	ck_assert_int_lt(setuid(0), 0);
+}
+END_TEST
+
+START_TEST(root_does_not_make_files_for_somebody_else)
+{
+	char dir[] = "/tmp/daemon-test-XXXXXX", name[64];
+	struct err err = {0};
+	int fd;
+
+	if (geteuid() != 0)
+		return;
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(name, sizeof name, "%s/queue.db", dir);
+	ck_assert(daemon_may_own(name, NULL, &err));
+	/* Not there yet: its directory says whose it will be. */
+	ck_assert_int_eq(chown(dir, 65534, 65534), 0);
+	ck_assert(!daemon_may_own(name, NULL, &err));
+	ck_assert_int_eq(err.class, ERR_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err.text, " belongs to user "));
+	ck_assert_ptr_nonnull(strstr(err.text, "--user "));
+	ck_assert(daemon_may_own(name, "root", &err));
+	fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	(void)close(fd);
+	ck_assert(daemon_may_own(name, NULL, &err));
+	ck_assert_int_eq(chown(name, 4711, 4711), 0);
+	ck_assert(!daemon_may_own(name, NULL, &err));
+	ck_assert_ptr_nonnull(strstr(err.text, "4711"));
+	(void)unlink(name);
+	(void)rmdir(dir);
 }
 END_TEST
 
@@ -139,5 +173,6 @@ TCase *daemon_tests(void)
 	tcase_add_test(tc, signals_are_blocked);
 	tcase_add_test(tc, the_pid_is_written);
 	tcase_add_test(tc, nobody_stays_root);
+	tcase_add_test(tc, root_does_not_make_files_for_somebody_else);
 	return tc;
 }

@@ -1,6 +1,8 @@
 /* milter_socket_test.c - what gets bound is what stands there */
 #include "milter_test.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -162,6 +164,32 @@ START_TEST(only_a_socket_that_nobody_serves_is_removed)
 }
 END_TEST
 
+START_TEST(why_it_cannot_listen_is_said)
+{
+	struct milter_socket sock;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t len = sizeof in;
+	struct err err = {0};
+	char text[64];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert(milter_socket_parse("/nowhere/at-all/m.sock", &sock, &err));
+	ck_assert_str_eq(
+	    milter_socket_why_not(&sock), "No such file or directory");
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	(void)snprintf(
+	    text, sizeof text, "inet:%u@127.0.0.1", ntohs(in.sin_port));
+	ck_assert(milter_socket_parse(text, &sock, &err));
+	ck_assert_str_eq(
+	    milter_socket_why_not(&sock), "Address already in use");
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(permissions_are_those_asked_for)
 {
 	char dir[] = "/tmp/milter-test-XXXXXX";
@@ -197,6 +225,7 @@ TCase *socket_cases(void)
 	tcase_add_loop_test(
 	    tc, a_mode_is_octal, 0, (int)(sizeof modes / sizeof modes[0]));
 	tcase_add_test(tc, only_a_socket_that_nobody_serves_is_removed);
+	tcase_add_test(tc, why_it_cannot_listen_is_said);
 	tcase_add_test(tc, permissions_are_those_asked_for);
 	return tc;
 }

@@ -133,9 +133,14 @@ START_TEST(an_empty_file_becomes_a_queue)
 {
 	const char *path = store_path();
 	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	struct err err = {0};
 
 	ck_assert_int_ge(fd, 0);
 	(void)close(fd);
+	/* Of a daemon; who only looks is told what it is. */
+	ck_assert(!try_open(path, QUEUE_TOOL, false, &err));
+	ck_assert_int_eq(err.class, ERR_PERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "it is empty"));
 	ck_ok(try_open(path, QUEUE_ROUTER, true, &why));
 	assert_sound(path);
 }
