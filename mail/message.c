@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/fd.h"
@@ -191,6 +192,33 @@ static bool name_part(const struct message *m, const char *name,
 	return true;
 }
 
+/* Text that a client wrote, such as a login, must not choose the queue of
+ * another domain, tenant or campaign. */
+static bool comes_back(const struct queue_name *parts, struct err *err)
+{
+	const struct {
+		const char *name, *text, *separators;
+	} checks[] = {
+	    {"campaign", parts->campaign, ":@"},
+	    {"tenant", parts->tenant, parts->campaign ? "@" : ":@"},
+	    {"routing_domain", parts->routing_domain, "@"},
+	};
+
+	for (size_t i = 0; i < COUNT(checks); i++) {
+		const char *text = checks[i].text;
+		const char *at =
+		    text ? strpbrk(text, checks[i].separators) : NULL;
+
+		if (at)
+			return err_set(err, ERR_PERM,
+			    "meta value %s: \"%.60s\": '%c' may not stand in "
+			    "it, a queue's name is "
+			    "campaign:tenant@domain!routing_domain",
+			    checks[i].name, text, *at);
+	}
+	return true;
+}
+
 bool message_queue_name(
     const struct message *m, struct buf *out, struct err *err)
 {
@@ -209,18 +237,8 @@ bool message_queue_name(
 	if (!m->recipients.count)
 		return err_set(err, ERR_PERM,
 		    "a message without recipients belongs to no queue");
-	/* Text that a client wrote must not choose another queue. */
-	if (parts.campaign && strchr(parts.campaign, ':'))
-		return err_set(err, ERR_PERM,
-		    "meta value campaign: \"%.60s\": ':' may not stand in it: "
-		    "it "
-		    "ends the campaign in CAMPAIGN:TENANT@DOMAIN",
-		    parts.campaign);
-	if (parts.routing_domain && strchr(parts.routing_domain, '@'))
-		return err_set(err, ERR_PERM,
-		    "meta value routing_domain: \"%.60s\": expected a domain, "
-		    "'@' may not stand in it",
-		    parts.routing_domain);
+	if (!comes_back(&parts, err))
+		return false;
 	parts.domain = m->recipients.items[0].address.domain;
 	queue_name_compose(out, &parts);
 	return true;

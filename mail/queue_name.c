@@ -15,10 +15,10 @@ void queue_name_compose(struct buf *out, const struct queue_name *parts)
 	bool campaign = is_set(parts->campaign), tenant = is_set(parts->tenant);
 	size_t domain_at;
 
-	if (campaign)
+	if (campaign) {
 		buf_addstr(out, parts->campaign);
-	if (campaign || (tenant && strchr(parts->tenant, ':')))
 		buf_addch(out, ':');
+	}
 	if (tenant)
 		buf_addstr(out, parts->tenant);
 	if (campaign || tenant)
@@ -32,10 +32,10 @@ void queue_name_compose(struct buf *out, const struct queue_name *parts)
 	}
 }
 
-/* Cuts *text at `at`, if there is one: what stood before it, or NULL. */
-static const char *cut(char **text, char *at)
+/* Cuts *text at the first `c`: what stood before it, or NULL without one. */
+static const char *cut(char **text, char c)
 {
-	char *before = *text;
+	char *before = *text, *at = strchr(before, c);
 
 	if (!at)
 		return NULL;
@@ -51,13 +51,11 @@ struct queue_name queue_name_parse(const char *text, struct arena *arena)
 	const char *before;
 
 	left = rest;
-	if (cut(&rest, strrchr(rest, '@'))) {
-		name.campaign = cut(&left, strchr(left, ':'));
-		if (!is_set(name.campaign))
-			name.campaign = NULL;
+	if (cut(&rest, '@')) {
+		name.campaign = cut(&left, ':');
 		name.tenant = left;
 	}
-	before = cut(&rest, strchr(rest, '!'));
+	before = cut(&rest, '!');
 	name.domain = before ? before : rest;
 	name.routing_domain = before ? rest : NULL;
 	return name;

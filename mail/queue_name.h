@@ -1,11 +1,8 @@
 /*
  * queue_name.h - campaign:tenant@domain!routing_domain (policy language, 3.9)
  *
- * Parsing splits at the last '@', the left part at the first ':', the right
- * part at the first '!'.  So a tenant may be any text, such as a login
- * user@domain: neither a domain nor a routing domain holds '@'.  One with ':'
- * and without a campaign is written ":a:b@d".  Note "c:@d": tenant is "", not
- * NULL.
+ * Parsing splits at the first '@', the left part at the first ':', the right
+ * part at the first '!'.  Note "c:@d": tenant is "", not NULL.
  */
 #ifndef MAIL_QUEUE_NAME_H
 #define MAIL_QUEUE_NAME_H
@@ -23,9 +20,9 @@ struct queue_name {
  * 17.3); no event is asked how to treat it. */
 #define QUEUE_NAME_DEFERRED "deferred_smtp_inject.kumomta.internal"
 
-/* domain is lower-cased; NULL and "" parts are absent when composing.  A
- * campaign with ':' or a routing domain with '@' does not come back from
- * parsing. */
+/* domain is lower-cased; NULL and "" parts are absent when composing.  Parts
+ * that hold separators may come back otherwise: message_queue_name() refuses
+ * them. */
 void queue_name_compose(struct buf *out, const struct queue_name *parts);
 struct queue_name queue_name_parse(const char *text, struct arena *arena);
 
