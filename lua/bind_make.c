@@ -4,6 +4,7 @@
  * One C function for all constructors, with the param_set as upvalue.  Errors:
  * `deserialize error: <reason>, while processing <the table as JSON>`.
  */
+#include "base/diag.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/xalloc.h"
@@ -108,6 +109,19 @@ bool script_may_declare(lua_State *L, const char *name)
 	((list) = xrealloc((list), ((count) + 1) * sizeof *(list)),            \
 	    (list)[count] = (item))
 
+/* Of two for one address the first counts, whatever the second allows. */
+static void warn_if_taken(const struct policy_setup *setup,
+    const struct listener *listener, const char *where)
+{
+	for (size_t i = 0; i < setup->listener_count; i++)
+		if (str_eq(setup->listeners[i]->listen, listener->listen)) {
+			diag_warn("%s: start_esmtp_listener: %s has a listener "
+				  "already, at %s: this one has no effect",
+			    where, listener->listen, setup->listener_where[i]);
+			return;
+		}
+}
+
 static int l_start_esmtp_listener(lua_State *L)
 {
 	struct policy_setup *setup = &script_state_of(L)->policy->setup;
@@ -122,6 +136,7 @@ static int l_start_esmtp_listener(lua_State *L)
 	value = script_params_check(L, 1, &listener_params, arena, &record);
 	if (!counts)
 		return 0;
+	warn_if_taken(setup, record, script_where(L, 1));
 	APPEND(setup->listeners, setup->listener_count, record);
 	APPEND(setup->listener_values, setup->listener_count, value);
 	where = arena_strdup(arena, script_where(L, 1));

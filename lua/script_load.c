@@ -70,6 +70,22 @@ static bool read_policy(struct script_policy *p, struct err *err)
 	return true;
 }
 
+/* Without a handler nothing would be written, and nobody would miss it. */
+static bool filters_exist(struct script_policy *p, struct err *err)
+{
+	for (size_t i = 0; i < p->setup.log_count; i++) {
+		const char *event = p->setup.logs[i]->filter_event;
+
+		if (event && !script_policy_handles(p, event))
+			return err_set(err, ERR_CONFIG,
+			    "configure_local_logs: filter_event: nobody "
+			    "handles the event \"%s\", no record would be "
+			    "written to %s",
+			    event, p->setup.logs[i]->log_dir);
+	}
+	return true;
+}
+
 static bool load(struct script_policy *p, int64_t limit_ms, struct err *err)
 {
 	struct script_call *call = script_call_make(p, "init");
@@ -87,7 +103,7 @@ static bool load(struct script_policy *p, int64_t limit_ms, struct err *err)
 		ok = err_set(err, ERR_CONFIG,
 		    "%s: kumo.validation_failed() was called", p->path);
 	script_call_free(call);
-	return ok;
+	return ok && filters_exist(p, err);
 }
 
 bool script_policy_load(struct script_policy **out,

@@ -3,7 +3,10 @@
  */
 #include "policy/egress_source.h"
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
+#include "base/diag.h"
 
 #include "policy/param_rows.h"
 
@@ -120,6 +123,20 @@ static bool has_duration(const struct egress_source *source, const char *key,
 	    err, ERR_CONFIG, "%s: duration: required key is missing", key);
 }
 
+/* Half a proxy is none: mail leaves from this host.  Said once, sources are
+ * made again and again. */
+static void warn_of_half(const struct egress_source *source, const char *kind,
+    bool server, bool address)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (server != address && !atomic_flag_test_and_set(&said))
+		diag_warn("make_egress_source: \"%.200s\": %s_proxy_%s is "
+			  "missing: no proxy is used, mail leaves from this "
+			  "host",
+		    source->name, kind, server ? "source_address" : "server");
+}
+
 /* Ready queues are named "source->site": an arrow inside would lie. */
 static bool check(const void *record, struct err *err)
 {
@@ -142,6 +159,10 @@ static bool check(const void *record, struct err *err)
 		return err_set(err, ERR_CONFIG,
 		    "socks5_proxy_username: invalid value: it has 1 to 255 "
 		    "bytes (RFC 1929)");
+	warn_of_half(source, "ha", source->ha_proxy_server,
+	    source->ha_proxy_source_address);
+	warn_of_half(source, "socks5", source->socks5_proxy_server,
+	    source->socks5_proxy_source_address);
 	return param_check_word("ehlo_domain", source->ehlo_domain, err);
 }
 

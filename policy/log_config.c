@@ -184,8 +184,8 @@ static const struct param_spec specs[] = {
 		"for types that are not listed."),
     P_STRING(S, filter_event,
 	.help = "An event that is called with the message and says, by "
-		"returning true, that its record is written. Not asked about "
-		"Rejection."),
+		"returning true, that its record is written. Somebody has to "
+		"handle it. Not asked about Rejection."),
     P_INT(S, back_pressure, 1, INT64_MAX, .fallback = "128000",
 	.help = "Records that may wait for the disk before their writers "
 		"wait."),

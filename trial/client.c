@@ -1,8 +1,8 @@
 /*
  * client.c - a client's conversation with an MTA that is not there
  *
- *	CLOSED		refused at connect, or told 421: nothing is asked
- *	READY -> MAIL -> (RCPT accepted) -> READY
+ *	CLOSED		refused at connect or EHLO, or told 421: nothing is
+ *asked READY -> MAIL -> (RCPT accepted) -> READY
  */
 #include "trial/client.h"
 
@@ -299,6 +299,7 @@ void client_set_tls(struct client *c, const struct client_tls *tls)
 const struct client_reply *client_ehlo(struct client *c, const char *name)
 {
 	struct macros macros = macros_of(c);
+	const struct client_reply *r;
 	struct answer a;
 
 	if (c->closed)
@@ -306,7 +307,12 @@ const struct client_reply *client_ehlo(struct client *c, const char *name)
 	(void)client_rset(c);
 	session_wake(c->session);
 	a = step_helo(c->session, name, &macros);
-	return from_answer(c, &a, 250);
+	r = from_answer(c, &a, 250);
+	/* The MTA gives this answer to all that follows, to another EHLO too.
+	 */
+	if (a.kind == ANSWER_REFUSE)
+		c->closed = r;
+	return r;
 }
 
 /* The step's argv: the address in <>, then what the client added. */

@@ -167,6 +167,20 @@ kumo.on('smtp_server_mail_from', function() end)]],
   t.eq(count, 2, out)
 end)
 
+t.test('half a proxy, and a second listener for the same address, are warnings', function()
+  t.milter {
+    policy = policy [[
+local function listen() kumo.start_esmtp_listener { listen = '0.0.0.0:2525' } end
+kumo.on('pre_init', listen)
+kumo.on('pre_init', listen)
+kumo.make_egress_source { name = 'half', ha_proxy_server = '192.0.2.1:5000' }]],
+  }
+  local status, out = t.penstock 'check'
+  t.eq(status, 0, out)
+  t.match(out, '0%.0%.0%.0:2525 has a listener already, at [^ ]+policy%.lua:%d+: this one has no effect')
+  t.has(out, 'make_egress_source: "half": ha_proxy_source_address is missing: no proxy is used, mail leaves from this host')
+end)
+
 t.test('a check that would never run is a warning: a name of the SMTP stages, or an event that does not occur here', function()
   t.milter {
     policy = policy [[

@@ -41,6 +41,30 @@ t.test('accepted by policy, in custody, delivered; refused by policy, nothing st
   t.has(milter:output(), id)
 end)
 
+t.test('a client whose EHLO the policy refused hears that from then on, also after another EHLO', function()
+  local milter = t.milter {
+    policy = policy(nil, "kumo.on('smtp_server_ehlo', function(name) if name == 'bad.test' then kumo.reject(550, '5.7.1 bad name') end end)"),
+  }
+  local mta = postfix.start(milter)
+  local stream = t.sched.stream(t.sys.tcp_connect('127.0.0.1', mta.port))
+  local function say(line)
+    if line then
+      stream:write(line .. '\r\n')
+    end
+    local reply
+    repeat
+      reply = stream:line(t.sys.now_ms() + 60000)
+    until not reply or reply:sub(4, 4) ~= '-'
+    return reply
+  end
+  t.match(say(), '^220')
+  say 'EHLO bad.test'
+  t.eq(say 'MAIL FROM:<a@x.test>', '550 5.7.1 bad name')
+  say 'EHLO good.test'
+  t.eq(say 'MAIL FROM:<a@x.test>', '550 5.7.1 bad name')
+  t.match(say 'RCPT TO:<b@ours.test>', '^503 ')
+end)
+
 t.test('with the milter stopped, killed or killed within a session: 4yz at every stage, never 250 to a recipient', function()
   local milter = t.milter { policy = policy() }
   local mta = postfix.start(milter)

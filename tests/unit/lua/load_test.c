@@ -80,6 +80,13 @@ static const struct {
 	SCRIPT_MILTER, "template.render is not supported yet"},
     {"what will never be", "kumo.xfer.xfer()", SCRIPT_MILTER,
 	"kumo.xfer.xfer is not supported"},
+    {"a filter that nobody handles would write nothing",
+	"kumo.on('init', function() kumo.configure_local_logs { "
+	"log_dir = '/tmp/l', filter_event = 'wantd' } end)\n"
+	"kumo.on('wanted', function() return true end)",
+	SCRIPT_ROUTER,
+	"filter_event: nobody handles the event \"wantd\", no record would be "
+	"written to /tmp/l"},
     {"spools are checked",
 	"kumo.on('init', function() kumo.define_spool {name='d'} end)",
 	SCRIPT_MILTER, "define_spool: path: required key is missing"},

@@ -20,6 +20,7 @@ static const char policy[] =
     "end) "
     "kumo.on('smtp_server_ehlo', function(d, m) "
     "  if d == 'closes.test' then kumo.reject(421, 'bye') end "
+    "  if d == 'bad.test' then kumo.reject(550, '5.7.1 bad name') end "
     "end) "
     "kumo.on('get_listener_domain', function(d, l, m) "
     "  if d == 'example.com' or m:get_meta 'authz_id' == 'scott' then "
@@ -170,6 +171,15 @@ START_TEST(a_refused_connection_stays_refused)
 }
 END_TEST
 
+START_TEST(a_client_whose_name_was_refused_stays_refused)
+{
+	connect_from("203.0.113.9");
+	ck_assert_reply(client_ehlo(c, "bad.test"), 550, false);
+	ck_assert_reply(client_mail(c, "a@b.test", NULL), 550, false);
+	ck_assert_reply(client_ehlo(c, "x.test"), 550, false);
+}
+END_TEST
+
 START_TEST(after_421_the_mta_has_hung_up)
 {
 	connect_from("203.0.113.9");
@@ -282,6 +292,7 @@ TCase *client_tests(void)
 	tcase_add_test(tc, an_identity_counts_from_the_next_mail);
 	tcase_add_test(tc, only_sendmail_tells_another_authz);
 	tcase_add_test(tc, a_refused_connection_stays_refused);
+	tcase_add_test(tc, a_client_whose_name_was_refused_stays_refused);
 	tcase_add_test(tc, after_421_the_mta_has_hung_up);
 	tcase_add_test(tc, local_submission_hears_nothing_before_its_end);
 	tcase_add_test(tc, a_message_arrives_as_an_mta_hands_it_on);
