@@ -240,18 +240,24 @@ const struct report_links *report_links_of_dsn(struct session *s,
 }
 
 /* Whom it names; else the one that the trace header names, which has to be
- * found like any other. */
+ * found like any other.  An address that is blotted out, "redacted", is
+ * nobody's name. */
 static void recipients_of_arf(const struct evidence *e, const struct arf *arf,
     const char *const **names, size_t *count)
 {
-	*names = arf->original_rcpto_to.items;
-	*count = arf->original_rcpto_to.count;
+	const struct report_texts *all = &arf->original_rcpto_to;
+	const char **named =
+	    ARENA_ARRAY(e->arena, const char *, all->count + 1);
+
+	*count = 0;
+	for (size_t i = 0; i < all->count && *count < LINKS_MOST; i++)
+		if (strchr(all->items[i], '@'))
+			named[(*count)++] = all->items[i];
+	*names = named;
 	if (*count == 0 && e->claim.says.count == 1) {
 		*names = e->claim.says.recipients;
 		*count = 1;
 	}
-	if (*count > LINKS_MOST)
-		*count = LINKS_MOST;
 }
 
 const struct report_links *report_links_of_arf(struct session *s,

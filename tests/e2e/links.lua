@@ -342,6 +342,8 @@ t.test('a complaint is linked, also when it names nobody', function()
   local rec = report(r, arf(field(header, 'X-KumoRef')))
   t.eq(rec.linked, true)
   t.eq(rec.linked_to.recipient, 'bob@far.test')
+  rec = report(r, arf(field(header, 'X-KumoRef'), 'Original-Rcpt-To: redacted\n'))
+  t.eq(rec.linked_to and rec.linked_to.recipient, 'bob@far.test')
   rec = report(r, arf(field(header, 'Message-ID'), 'Original-Rcpt-To: <bob@far.test>\n'))
   t.eq(rec.linked_to and rec.linked_to.by, 'message_id')
   -- Consumers see of the header what they always saw.
