@@ -2,8 +2,8 @@
  * mime.c - the parts of a multipart message, and their text
  *
  *	multipart = [ preamble ] 1*( delimiter part ) close [ epilogue ]
- *	delimiter = line-begin "--" boundary *WSP line-end
- *	close     = line-begin "--" boundary "--" *WSP line-end
+ *	delimiter = line-begin *WSP "--" boundary *WSP line-end
+ *	close     = line-begin *WSP "--" boundary "--" *WSP line-end
  *
  * The line end before a delimiter belongs to the delimiter (RFC 2046, 5.1.1).
  * A boundary that is the beginning of another one, such as a and ab, is why
@@ -18,7 +18,8 @@
 #include "base/str.h"
 #include "mail/header.h"
 
-#define VALUE_MOST 8192 /* of a field that GMime is given */
+#define VALUE_MOST 8192  /* of a field that GMime is given */
+#define INDENTED_LEAST 8 /* length of a boundary */
 
 static void start_gmime(void)
 {
@@ -95,12 +96,16 @@ void mime_type_parse(
 
 enum delimiter { DELIMITER_NONE, DELIMITER_PART, DELIMITER_CLOSE };
 
-/* What the line [p, end) is; end is after its line end. */
+/* What the line [p, end) is; end is after its line end.  Some indent it with
+ * all that they send; a short boundary may then be anything. */
 static enum delimiter delimiter_of(
     const char *p, const char *end, const char *boundary, size_t boundary_len)
 {
 	enum delimiter found = DELIMITER_PART;
 
+	while (boundary_len >= INDENTED_LEAST && p < end &&
+	       (*p == ' ' || *p == '\t'))
+		p++;
 	if ((size_t)(end - p) < boundary_len + 2 || p[0] != '-' ||
 	    p[1] != '-' || memcmp(p + 2, boundary, boundary_len) != 0)
 		return DELIMITER_NONE;

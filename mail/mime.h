@@ -8,7 +8,7 @@
  * field or the body of one part.
  *
  * Lines end in CRLF or LF.  A boundary is a whole line (white space may
- * follow); the last part may be unfinished.
+ * follow, and precede one that is not short); the last part may be unfinished.
  *
  * Ownership: parts point into the text they were found in; everything else is
  *	      in `arena`.

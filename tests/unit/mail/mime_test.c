@@ -72,6 +72,8 @@ static const struct {
 	"--x\nA: b;\n \n c\n\none\n--x\nA: b\n \n\ntwo\n--x--\n",
 	{"one", "two"}},
     {"a part that begins with blanks", "--x\n \nA: b\n\none\n--x--\n", {"one"}},
+    {"a short boundary that is indented is text", "--x\n\n --x\n--x--\n",
+	{" --x"}},
     {"an empty part", "--x\n--x--\n", {""}},
     {"only the end", "--x--\n", {NULL}},
     {"never", "text\n", {NULL}},
