@@ -88,7 +88,8 @@ bool queue_fail(struct queue_conn *conn, const char *what, struct err *err)
 		    error == EMFILE || error == ENFILE ? ERR_TEMP : ERR_CONFIG;
 		break;
 	}
-	return err_set(err, class, "%s: %s: %s%s%s", conn->queue->path, what,
+	return err_set(err, class, "%s%s: %s: %s%s%s", conn->queue->path,
+	    class == ERR_PERM ? " is damaged" : "", what,
 	    sqlite3_errmsg(conn->db), error ? ": " : "",
 	    error ? strerror(error) : "");
 }

@@ -111,11 +111,14 @@ static bool look(const struct queue *queue, struct err *err)
 void queue_say_damaged(struct queue *queue, const char *finding)
 {
 	(void)pthread_mutex_lock(&queue->room_mutex);
-	err_set(&queue->damage, ERR_PERM,
-	    "%s is damaged: %s; stop both daemons and make a copy before "
-	    "anything else, then see penstock check --queue-integrity",
-	    queue->path, finding);
-	diag_error("%s", queue->damage.text);
+	if (queue->damage.class == ERR_NONE) {
+		err_set(&queue->damage, ERR_PERM,
+		    "%s is damaged: %s; stop both daemons and make a copy "
+		    "before anything else, then see penstock check "
+		    "--queue-integrity",
+		    queue->path, finding);
+		diag_error("%s", queue->damage.text);
+	}
 	(void)pthread_mutex_unlock(&queue->room_mutex);
 }
 

@@ -233,6 +233,13 @@ static void forget_abandoned(struct queue_writer *w)
 	}
 }
 
+/* Nothing will be stored there any more: the intake closes, and says why. */
+static void look_for_damage(struct queue_writer *w, const struct err *err)
+{
+	if (err->class == ERR_PERM)
+		queue_say_damaged(w->queue, err->text);
+}
+
 /* Sessions wait, up to their deadlines: who has it for so long? */
 static void say_wait(struct queue_writer *w, const struct err *err)
 {
@@ -256,7 +263,9 @@ static void group_turn(struct queue_writer *w)
 	list_init(&group);
 	list_init(&dropped);
 	if (!queue_begin(w->conn, QUEUE_SYNCED, &err)) {
-		say_wait(w, &err);
+		if (err.class == ERR_TEMP)
+			say_wait(w, &err);
+		look_for_damage(w, &err);
 		/* ERR_TEMP may pass before somebody's deadline. */
 		if (err.class != ERR_TEMP || w->stopping)
 			fail_all(w, &err);
@@ -298,8 +307,10 @@ static void group_turn(struct queue_writer *w)
 	if (committed) {
 		w->checkpoint_due = true;
 		queue_doorbell_ring(w->queue);
-	} else if (count)
+	} else if (count) {
 		diag_error("custody failed: %s", err.text);
+		look_for_damage(w, &err);
+	}
 }
 
 /* While no router runs, somebody must copy the log back. */

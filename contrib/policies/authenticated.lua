@@ -5,6 +5,9 @@
 -- TLS); the policy hears the result from MAIL on, as authz_id.
 local kumo = require 'kumo'
 
+-- Senders hear of mail that bounced, expired or is late.
+require('penstock.dsn').setup {}
+
 -- as: the domains that the user may put into the sender's address;
 -- to: the domains that he may send to, or 'anywhere';
 -- rate: recipients in a time; more than that is deferred.

@@ -2,6 +2,9 @@
 -- own networks may send anywhere, everybody else is refused.
 local kumo = require 'kumo'
 
+-- Senders hear of mail that bounced, expired or is late.
+require('penstock.dsn').setup {}
+
 -- Domains that anybody may write to, and the server that has the mailboxes.
 local OUR_DOMAINS = { ['example.com'] = true, ['example.net'] = true }
 local MAILBOX_SERVER = 'mailboxes.example.com:25'

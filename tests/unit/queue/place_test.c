@@ -148,6 +148,32 @@ START_TEST(what_a_removed_log_held_is_copied_back_at_the_end)
 }
 END_TEST
 
+START_TEST(a_file_that_is_cut_off_closes_the_intake)
+{
+	const char *path = store_path();
+	struct queue *queue = store_open(path, QUEUE_MILTER);
+	struct queue_writer *writer = queue_writer_start(queue, NULL);
+	struct message *m = mail_to("bob@example.com", 1000);
+	struct queue_intake intake = {.messages = &m, .count = 1};
+	struct err err = {0};
+	struct custody *custody;
+
+	ck_assert_ptr_nonnull(writer);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	custody = custody_begin(writer, &intake);
+	ck_assert_int_eq(
+	    custody_wait(custody, clock_now_ms() + 60000, NULL, NULL, &err),
+	    CUSTODY_FAILED);
+	custody_free(custody);
+	queue_writer_stop(writer);
+	err = (struct err){0};
+	ck_assert(!queue_has_room(queue, &err));
+	ck_assert_msg(strstr(err.text, "is damaged: "), "%s", err.text);
+	queue_close(queue);
+	message_unref(m);
+}
+END_TEST
+
 static const struct {
 	const char *file, *log, *key; /* NULL: is not there */
 	const char *said;
@@ -197,6 +223,7 @@ TCase *place_tests(void)
 	    t, a_directory_that_was_moved_away_and_back_is_the_same_queue);
 	tcase_add_test(
 	    t, a_log_that_a_shell_removed_while_nothing_was_open_is_no_matter);
+	tcase_add_test(t, a_file_that_is_cut_off_closes_the_intake);
 	tcase_add_test(t, what_a_removed_log_held_is_copied_back_at_the_end);
 	tcase_add_loop_test(
 	    t, what_is_left_of_a_queue_is_not_made_a_new_one, 0, COUNT(rests));
