@@ -6,6 +6,7 @@
  * checked before the first, and during a step no signal of a terminal stops us:
  * mail waits for that lock.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <signal.h>
@@ -498,6 +499,11 @@ static int run_import(struct command *c)
 		ok = read_input(&input, &err);
 		name = "standard input";
 	} else {
+		if (access(name, R_OK) < 0)
+			return cli_fail(c->cli,
+			    errno == EACCES ? EX_NOPERM : EX_NOINPUT,
+			    "open %s: %s; nothing was changed", name,
+			    strerror(errno));
 		text = fd_read_file(name, FILE_MOST, &len, &err);
 		ok = text != NULL;
 	}

@@ -487,6 +487,7 @@ t.test('an import with a line that is wrong names it and changes nothing', funct
   -- Also behind what would have been several steps.
   t.write('list', ('good@dest.test\n'):rep(1200) .. 'nobody\n' .. ('good@dest.test\n'):rep(1200))
   fails('list:1201: "nobody" is not an address: ', 65, 'import', t.dir() .. '/list')
+  fails('none: No such file or directory; nothing was changed', 66, 'import', t.dir() .. '/none')
   t.has(run('list'), 'Nothing is suppressed.')
   fails('which address?', 64, 'add')
   fails('expected list, add, remove, import or export', 64, 'delete')
