@@ -111,6 +111,27 @@ local function load(files)
   return data
 end
 
+-- A key that is not there, or is none, is found by `penstock check`; one that only
+-- the daemons may read is not looked at.
+local function find_keys(data)
+  local function find(block, domain)
+    local params, algo = signer_params(data, block, domain)
+    local make = algo == 'ed25519' and kumo.dkim.ed25519_signer or kumo.dkim.rsa_sha256_signer
+    local ok, err = pcall(make, params)
+    if not ok and not tostring(err):find('Permission denied', 1, true) then
+      error(string.format('DkimConfig: %s: %s', utils.dumps(domain), tostring(err)), 0)
+    end
+  end
+  for name, block in pairs(data.domain) do
+    if block.filename or not utils.starts_with(name, '*') then
+      find(block, (name:gsub('^%*%.', '')))
+    end
+  end
+  for _, block in pairs(data.signature) do
+    find(block, block.domain)
+  end
+end
+
 -- Returns a function that signs a message.
 function mod:setup(files)
   local data, load_at
@@ -118,14 +139,16 @@ function mod:setup(files)
   local function current()
     local now = os.time()
     if not data or now >= load_at or now < load_at - CACHE_SECONDS then
-      data = load(files)
+      data = utils.load_files(files, load)
       load_at = now + CACHE_SECONDS
     end
     return data
   end
 
   kumo.on('validate_config', function()
-    load(files)
+    utils.load_files(files, function()
+      find_keys(load(files))
+    end)
   end)
   return function(msg)
     local all = current()

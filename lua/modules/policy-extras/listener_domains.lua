@@ -45,6 +45,10 @@ local function load(files)
   for _, file in ipairs(files) do
     local data = utils.recursive_merge_into(utils.load_json_or_toml_file(file), {})
     for listener, domains in pairs(data.listener or {}) do
+      if not listener:find ':%d+$' then
+        error(string.format('ListenerConfig: listener: invalid value: %s, expected ADDRESS:PORT as a listener has it',
+          utils.dumps(listener)), 0)
+      end
       by_listener[listener] = by_listener[listener] or {}
       merge_domains(domains, by_listener[listener])
     end
@@ -80,14 +84,14 @@ function mod:setup(files)
   local function current()
     local now = os.time()
     if not maps or now >= load_at or now < load_at - CACHE_SECONDS then
-      maps = load(files)
+      maps = utils.load_files(files, load)
       load_at = now + CACHE_SECONDS
     end
     return maps
   end
 
   kumo.on('validate_config', function()
-    load(files)
+    utils.load_files(files, load)
   end)
   return function(domain, listener, conn_meta)
     local all = current()

@@ -67,6 +67,25 @@ function mod.load_json_or_toml_file(source)
   return kumo.serde.json_load(source)
 end
 
+-- What load(files) returns.  Its errors begin with the names of the files.
+function mod.load_files(files, load)
+  local ok, result = pcall(load, files)
+  if ok then
+    return result
+  end
+  local names = {}
+  for _, file in ipairs(files) do
+    if type(file) == 'string' then
+      names[#names + 1] = file
+    end
+  end
+  names = table.concat(names, ', ')
+  if type(result) ~= 'string' or names == '' or result:find(names, 1, true) then
+    error(result, 0)
+  end
+  error(names .. ': ' .. result, 0)
+end
+
 function mod.starts_with(s, prefix)
   return kumo.string.starts_with(s, prefix)
 end

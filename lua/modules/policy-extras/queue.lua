@@ -108,6 +108,15 @@ local function load_domain(name, t)
   return domain
 end
 
+-- [queue.example.com] is the tenant "com" of the domain "example".
+local function check_quotes(name, domain, tenants)
+  local tenant = next(domain.children)
+  if tenant and not tenants[tenant] and not name:find('.', 1, true) and name ~= 'default' and name ~= '*' then
+    error(string.format('queue %s: tenant %s: invalid: there is no such tenant (a domain stands in quotes, [queue."%s.%s"])',
+      utils.dumps(name), utils.dumps(tenant), name, tenant), 0)
+  end
+end
+
 local function load(files)
   local data = {}
   for _, file in ipairs(files) do
@@ -120,6 +129,7 @@ local function load(files)
   end
   for name, t in pairs(data.queue) do
     domains[name:lower()] = load_domain(name, t)
+    check_quotes(name, domains[name:lower()], tenants)
   end
   data.tenant, data.default = tenants, domains.default
   domains.default = nil
@@ -154,7 +164,7 @@ Helper.__index = Helper
 function Helper:data()
   local now = os.time()
   if not self.loaded or now >= self.load_at or now < self.load_at - CACHE_SECONDS then
-    self.loaded = load(self.files)
+    self.loaded = utils.load_files(self.files, load)
     self.load_at = now + CACHE_SECONDS
   end
   return self.loaded
@@ -238,7 +248,7 @@ function mod:setup(files)
   local helper = setmetatable({ files = files }, Helper)
 
   kumo.on('validate_config', function()
-    load(files)
+    utils.load_files(files, load)
   end)
   kumo.on('get_queue_config', function(domain, tenant, campaign)
     return helper:queue_config(domain, tenant, campaign)

@@ -71,14 +71,14 @@ function mod:setup(files)
   local function current()
     local now = os.time()
     if not data or now >= load_at or now < load_at - CACHE_SECONDS then
-      data = load(files)
+      data = utils.load_files(files, load)
       load_at = now + CACHE_SECONDS
     end
     return data
   end
 
   kumo.on('validate_config', function()
-    load(files)
+    utils.load_files(files, load)
   end)
   kumo.on('get_egress_source', function(name)
     local fields = current().source[name]

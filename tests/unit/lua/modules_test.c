@@ -268,6 +268,22 @@ static const struct {
     {"a default tenant",
 	"require('policy-extras.queue'):setup{{default_tenant='x'}}",
 	"default_tenant: invalid"},
+    {"a domain without its quotes",
+	"require('policy-extras.queue'):setup{{queue={gmail={com={"
+	"max_age='5m'}}}}}",
+	"a domain stands in quotes, [queue.\"gmail.com\"]"},
+    {"a listener without its port",
+	"require('policy-extras.listener_domains'):setup{{listener={"
+	"['10.0.0.1']={d={relay_to=false}}}}}",
+	"listener: invalid value: \"10.0.0.1\", expected ADDRESS:PORT"},
+    {"a key that is not there",
+	"require('policy-extras.dkim_sign'):setup{{domain={['d.test']={"
+	"selector='s', filename='/nonexistent.key'}}}}",
+	"DkimConfig: \"d.test\": open /nonexistent.key: No such file"},
+    {"where a key would be, without a name for it",
+	"require('policy-extras.dkim_sign'):setup{{base={key_dir='/none'}, "
+	"signature={x={domain='d.test', selector='s'}}}}",
+	"open /none/d.test/s.key: No such file"},
 };
 
 START_TEST(the_checker_finds_what_is_wrong)
@@ -276,6 +292,21 @@ START_TEST(the_checker_finds_what_is_wrong)
 
 	ck_assert_msg(strstr(got, wrong[_i].want) != NULL, "%s: %s",
 	    wrong[_i].label, got);
+}
+END_TEST
+
+START_TEST(a_mistake_in_a_file_names_the_file)
+{
+	static const char *const modules[] = {
+	    "listener_domains", "queue", "sources", "dkim_sign"};
+	struct buf policy = BUF_INIT;
+	const char *got;
+
+	buf_addf(&policy, "require('policy-extras.%s'):setup { '%s' }",
+	    modules[_i], write_file("a.toml", "[queue.default]\nx = 1\n"));
+	got = load_error(buf_str(&policy), SCRIPT_CHECK);
+	ck_assert_msg(strstr(got, "/a.toml: ") != NULL, "%s", got);
+	buf_release(&policy);
 }
 END_TEST
 
@@ -311,6 +342,7 @@ Suite *modules_suite(void)
 	    tcase, a_pool_comes_from_the_file, 0, COUNT(answers));
 	tcase_add_loop_test(
 	    tcase, the_checker_finds_what_is_wrong, 0, COUNT(wrong));
+	tcase_add_loop_test(tcase, a_mistake_in_a_file_names_the_file, 0, 4);
 	tcase_add_test(tcase, a_file_comes_before_a_module_that_is_built_in);
 	suite_add_tcase(suite, tcase);
 	return suite;
