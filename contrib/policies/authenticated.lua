@@ -15,7 +15,7 @@ local USERS = {
   scott = { as = { 'example.com', 'example.net' }, to = 'anywhere', rate = '200/h' },
   newsletter = { as = { 'news.example.com' }, to = 'anywhere', rate = '20000/h' },
   -- The scanner on the second floor: a stolen password is of no use to anybody.
-  scanner = { as = { 'example.com' }, to = { 'example.com', 'accounting.example.org' }, rate = '60/h' },
+  ['scanner@example.com'] = { as = { 'example.com' }, to = { 'example.com', 'accounting.example.org' }, rate = '60/h' },
 }
 
 kumo.on('init', function()
@@ -86,6 +86,8 @@ kumo.on('smtp_server_rcpt_to', function(recipient, conn_meta)
 end)
 
 -- A queue for each user: one who sends a lot waits for himself only.
+-- '@' and ':' part the name of a queue: user@domain becomes user/domain.
 kumo.on('smtp_server_message_received', function(msg, conn_meta)
-  msg:set_meta('tenant', conn_meta:get_meta 'authz_id')
+  local user = conn_meta:get_meta 'authz_id'
+  msg:set_meta('tenant', user and (user:gsub('[@:]', '/')))
 end)

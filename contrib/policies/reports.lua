@@ -46,7 +46,7 @@ kumo.on('smtp_server_message_received', function(msg, conn_meta)
   for header, name in pairs { ['X-Tenant'] = 'tenant', ['X-Campaign'] = 'campaign' } do
     local value = msg:get_first_named_header_value(header)
     if value then
-      msg:set_meta(name, value)
+      msg:set_meta(name, (value:gsub('[@:]', '/'))) -- they part the name of a queue
       msg:remove_all_named_headers(header)
     end
   end

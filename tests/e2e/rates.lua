@@ -441,3 +441,19 @@ end)]]):format(t.local_logs(), t.dir()) }
   left(router, 1)
   t.eq(#sink:messages(), 5)
 end)
+
+t.test('policy-extras.queue refuses a campaign that would be read as another part of the queue, for good', function()
+  t.write('queues.toml', 'campaign_header = "X-Campaign"\n')
+  local milter = t.milter { policy = ([[
+local kumo = require 'kumo'
+kumo.on('init', function() %s kumo.start_esmtp_listener { listen = '0.0.0.0:25', relay_hosts = { '0.0.0.0/0' } } end)
+local queues = require('policy-extras.queue'):setup { '%s/queues.toml' }
+kumo.on('smtp_server_message_received', function(msg) queues:apply(msg) end)]]):format(t.local_logs(), t.dir()) }
+  local mta = milter:connect { ip = '192.0.2.7', helo = 'client.test' }
+  for campaign, want in pairs { ['a:other'] = '^500 5%.7%.1 ', ['x@far.test!'] = '^500 5%.7%.1 ', spring = '^discard$' } do
+    mta:mail '<ann@sender.test>'
+    mta:rcpt '<bob@example.com>'
+    t.match(mta:message('X-Campaign: ' .. campaign .. '\r\nSubject: x\r\n\r\nhello\r\n'), want, campaign)
+  end
+  t.rows(milter:sql 'SELECT name FROM queue', { { 'spring:@example.com' } })
+end)

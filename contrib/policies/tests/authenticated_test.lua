@@ -25,9 +25,10 @@ t.test('a user sends as his own domains, to anywhere', function()
 end)
 
 t.test('the scanner writes to two domains only', function()
-  t.accepted(try('scanner', 'scan@example.com', 'bob@example.com'))
-  t.accepted(try('scanner', 'scan@example.com', 'bob@accounting.example.org'))
-  t.refused(try('scanner', 'scan@example.com', 'bob@example.org'), '550 5.7.1')
+  t.accepted(try('scanner@example.com', 'scan@example.com', 'bob@example.com'))
+  t.eq(t.stored()[1].queue, 'scanner/example.com@example.com')
+  t.accepted(try('scanner@example.com', 'scan@example.com', 'bob@accounting.example.org'))
+  t.refused(try('scanner@example.com', 'scan@example.com', 'bob@example.org'), '550 5.7.1')
 end)
 
 t.test('who logs out may do nothing any more', function()
@@ -42,7 +43,7 @@ end)
 t.test('more than the rate waits, and an hour later it goes on', function()
   local function recipients(n)
     local taken = 0
-    local c = t.connect { auth = 'scanner' }
+    local c = t.connect { auth = 'scanner@example.com' }
     t.reply(c:mail 'scan@example.com', '250')
     for i = 1, n do
       local r = c:rcpt('user' .. i .. '@example.com')

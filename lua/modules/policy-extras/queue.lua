@@ -83,6 +83,9 @@ end
 
 local function load_tenant(name, t)
   local where = 'tenant ' .. utils.dumps(name)
+  if name:find '[@:]' then
+    error(where .. ": invalid: '@' and ':' part the name of a queue", 0)
+  end
   local level = no_children(where, split(where, t))
   level.require_authz = typing.option(typing.list(typing.string))(t.require_authz)
   level.campaigns = {}
@@ -213,6 +216,9 @@ function Helper:apply(msg)
   end
   local campaign = header(msg, data.campaign_header, data.remove_campaign_header)
   if campaign then
+    if campaign:find '[@:]' then
+      kumo.reject(500, "5.7.1 a campaign with '@' or ':' in its name")
+    end
     msg:set_meta('campaign', campaign)
   end
   if data.scheduling_header then

@@ -272,6 +272,9 @@ static const struct {
 	"require('policy-extras.queue'):setup{{queue={gmail={com={"
 	"max_age='5m'}}}}}",
 	"a domain stands in quotes, [queue.\"gmail.com\"]"},
+    {"a tenant that cannot stand in the name of a queue",
+	"require('policy-extras.queue'):setup{{tenant={['a@b']={}}}}",
+	"tenant \"a@b\": invalid: '@' and ':' part the name"},
     {"a listener without its port",
 	"require('policy-extras.listener_domains'):setup{{listener={"
 	"['10.0.0.1']={d={relay_to=false}}}}}",
