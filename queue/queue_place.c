@@ -56,29 +56,28 @@ static void note(struct queue *queue, enum queue_place which)
 
 bool queue_in_place(struct queue *queue, struct err *err)
 {
-	bool there = true, same = true;
-	enum queue_place i;
+	const char *gone = NULL;
+	bool there = true;
 
 	(void)pthread_mutex_lock(&queue->place.mutex);
-	for (i = 0; i < QUEUE_PLACES; i++) {
+	for (enum queue_place i = 0; i < QUEUE_PLACES && !gone; i++) {
 		const struct queue_place_id *id = &queue->place.ids[i];
 		struct queue_place_id now;
 
 		if (!id->known)
 			continue;
 		there = look(queue, i, &now);
-		same = there && now.dev == id->dev && now.ino == id->ino;
-		if (!same)
-			break;
+		if (!there || now.dev != id->dev || now.ino != id->ino)
+			gone = suffixes[i];
 	}
 	(void)pthread_mutex_unlock(&queue->place.mutex);
-	if (same)
+	if (!gone)
 		return true;
 	return err_set(err, ERR_CONFIG,
 	    "%s%s was %s while it was in use, so nothing more is stored: "
 	    "before anything is restarted read \"Files that are gone\" in "
 	    "penstock-queue(5)",
-	    queue->path, suffixes[i], there ? "replaced" : "removed");
+	    queue->path, gone, there ? "replaced" : "removed");
 }
 
 void queue_place_note(struct queue *queue)
