@@ -228,32 +228,31 @@ bool daemon_drop(const char *user, const char *group, struct err *err)
 	return true;
 }
 
-bool daemon_may_own(const char *path, const char *user, struct err *err)
+void daemon_warn_of_owner(const char *path, const char *user)
 {
 	const struct passwd *pw;
 	struct stat st;
 	char dir[4096], name[64];
 
 	if (user || geteuid() != 0)
-		return true;
+		return;
+	/* Whoever needs what is not there says what is wrong with it. */
 	if (stat(path, &st) < 0) {
-		if (!path_dir(dir, sizeof dir, path, err))
-			return false;
-		/* Whoever needs it says what is wrong with it. */
-		if (stat(dir, &st) < 0)
-			return true;
+		if (!path_dir(dir, sizeof dir, path, NULL) ||
+		    stat(dir, &st) < 0)
+			return;
 		path = dir;
 	}
 	if (st.st_uid == 0)
-		return true;
+		return;
 	pw = getpwuid(st.st_uid);
 	if (pw)
 		(void)str_copy(name, sizeof name, pw->pw_name);
 	else
 		(void)snprintf(name, sizeof name, "%ld", (long)st.st_uid);
-	return err_set(err, ERR_CONFIG,
-	    "%s belongs to user %s: start as that user, or with --user %s; "
-	    "should root be meant, with --user root",
+	diag_warn("%s belongs to user %s, who may not be able to use what root "
+		  "makes there: start as that user, or with --user %s; should "
+		  "root be meant, with --user root",
 	    path, name, name);
 }
 

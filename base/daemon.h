@@ -24,11 +24,10 @@ void daemon_ready(const char *status);
 void daemon_notify(const char *state);
 /* user[:group]; nothing happens when user is NULL or we are not root. */
 bool daemon_drop(const char *user, const char *group, struct err *err) MUST_USE;
-/* As root and without `user`: is it root's, or is its directory when it is not
- * there?  What we made would be root's, and the owner's daemons, or the next
- * start as that user, could not use it. */
-bool daemon_may_own(const char *path, const char *user, struct err *err)
-    MUST_USE;
+/* As root and without `user`: says so when `path`, or its directory when it is
+ * not there, is somebody else's.  What we make would be root's, and the owner's
+ * daemons, or the next start as that user, could not use it. */
+void daemon_warn_of_owner(const char *path, const char *user);
 /* `path` becomes the user's own; as daemon_drop(), which comes after it. */
 bool daemon_give(const char *path, const char *user, struct err *err) MUST_USE;
 bool daemon_write_pid(const char *path, struct err *err) MUST_USE;

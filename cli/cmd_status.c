@@ -151,14 +151,12 @@ static int run(struct cli *cli)
 	};
 	struct buf json = BUF_INIT;
 	struct json_object o;
-	bool all = true;
 	int code;
 
 	for (size_t i = 0; i < COUNT(daemons); i++) {
 		struct daemon *d = &daemons[i];
 
 		d->answered = ask(d->socket, arena, &d->answer, &d->err);
-		all = all && d->answered;
 		if (!cli->json)
 			print_daemon(cli, d);
 	}
@@ -175,7 +173,7 @@ static int run(struct cli *cli)
 		buf_release(&json);
 	}
 	arena_unref(arena);
-	return code == EX_OK && !all ? EX_UNAVAILABLE : code;
+	return code;
 }
 
 const struct cli_command cmd_status = {

@@ -527,9 +527,9 @@ int main(int argc, char **argv)
 	service.program_version = PACKAGE_VERSION;
 	bind_socket(&o, &sock, mode);
 	if ((o.pid_file && !daemon_write_pid(o.pid_file, &err)) ||
-	    !daemon_drop(o.user, o.group, &err) ||
-	    !daemon_may_own(o.queue, o.user, &err))
+	    !daemon_drop(o.user, o.group, &err))
 		give_up(&err);
+	daemon_warn_of_owner(o.queue, o.user);
 	policy = load_policy(&o, SCRIPT_MILTER);
 	policy_setup_warn(script_policy_setup(policy), o.queue);
 	service_init_take(&service, policy);

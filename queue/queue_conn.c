@@ -78,6 +78,7 @@ bool queue_fail(struct queue_conn *conn, const char *what, struct err *err)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		class = ERR_PERM;
+		conn->damaged = true;
 		break;
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:

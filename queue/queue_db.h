@@ -88,6 +88,7 @@ struct queue_conn {
 	bool writing;
 	bool full; /* synchronous = FULL is set */
 	bool in_transaction;
+	bool damaged; /* SQLite found the file to be so */
 	struct queue_lock lock;
 	int64_t patience_ms;
 	int64_t busy_until; /* clock_now_ms */

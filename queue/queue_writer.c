@@ -236,7 +236,7 @@ static void forget_abandoned(struct queue_writer *w)
 /* Nothing will be stored there any more: the intake closes, and says why. */
 static void look_for_damage(struct queue_writer *w, const struct err *err)
 {
-	if (err->class == ERR_PERM)
+	if (err->class == ERR_PERM && w->conn->damaged)
 		queue_say_damaged(w->queue, err->text);
 }
 

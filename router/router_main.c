@@ -497,8 +497,7 @@ int main(int argc, char **argv)
 	r.connections_most = connections_most();
 	if (!daemon_drop(s.user, s.group, &err))
 		give_up("privileges", &err);
-	if (!daemon_may_own(s.router.queue_path, s.user, &err))
-		give_up("queue", &err);
+	daemon_warn_of_owner(s.router.queue_path, s.user);
 	diag_start_thread();
 	r.options = &s.router;
 	r.hostname = hostname();

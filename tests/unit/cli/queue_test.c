@@ -182,18 +182,18 @@ START_TEST(a_message_is_shown_in_full)
 }
 END_TEST
 
-START_TEST(status_shows_the_queue_and_fails_with_the_daemons_stopped)
+START_TEST(status_works_with_the_daemons_stopped)
 {
 	make_queue(true);
 	ck_assert_int_eq(
 	    penstock("-q", path, "-c", "/nowhere/router.sock", "status", NULL),
-	    EX_UNAVAILABLE);
+	    EX_OK);
 	says("penstock-router: no answer");
 	says("1 queued, 0 being delivered, 0 held");
 	says("its router:     none runs");
 	ck_assert_int_eq(penstock("-q", path, "-c", "/nowhere/router.sock",
 			     "-j", "status", NULL),
-	    EX_UNAVAILABLE);
+	    EX_OK);
 	says("\"router\":null");
 	says("\"queued\":1");
 }
@@ -256,8 +256,7 @@ Suite *queue_suite(void)
 	tcase_add_test(tcase, a_message_is_found_by_what_is_known_of_it);
 	tcase_add_test(tcase, summary_counts_by_domain);
 	tcase_add_test(tcase, a_message_is_shown_in_full);
-	tcase_add_test(
-	    tcase, status_shows_the_queue_and_fails_with_the_daemons_stopped);
+	tcase_add_test(tcase, status_works_with_the_daemons_stopped);
 	tcase_add_test(tcase, a_sound_queue_passes_its_check);
 	tcase_add_test(tcase, looking_leaves_the_file_as_it_was);
 	tcase_add_test(tcase, a_file_that_is_not_ours_is_refused);
