@@ -142,7 +142,7 @@ START_TEST(past_its_deadline_it_is_broken)
 	struct script_policy *p = load_policy(text);
 	struct script_session *s = made(p);
 
-	(void)ask(s, "loop", 200);
+	(void)ask(s, "loop", 3000); /* time to begin in */
 	ck_assert(script_session_broken(s));
 	script_session_free(s);
 	end_policy(p);
