@@ -3,11 +3,16 @@
  */
 #include "base/diag.h"
 #include "cli/cli.h"
+#include "lua/script.h"
 
 int main(int argc, char **argv)
 {
+	int code;
+
 	diag_init("penstock", true);
 	/* What a daemon would note is not what an operator asked for. */
 	diag_set_level(DIAG_WARN);
-	return cli_run(argc, argv, stdout, stderr);
+	code = cli_run(argc, argv, stdout, stderr);
+	(void)script_shutdown(2000);
+	return code;
 }

@@ -72,8 +72,9 @@ void script_watch_start(script_reload_fn *reload, void *ctx, int64_t period_ms);
 void script_watch_stop(void);
 /* For daemons that reload on SIGUSR1. */
 void script_reload_by_signal(void *ctx);
-/* At the end of the process, after the last unref: waits until the threads are
- * gone, abandoned ones excepted.  False: not within wait_ms. */
+/* At the end of the process, after the last unref, or a load that failed: waits
+ * until the threads are gone, abandoned ones excepted, since none may run while
+ * exit(3) takes libcrypto apart.  False: not within wait_ms. */
 bool script_shutdown(int64_t wait_ms);
 
 /* kumo.spawn_task (script_task.h).  Start: this generation is in use.  End: it

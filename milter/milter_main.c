@@ -260,9 +260,11 @@ static struct script_policy *load_policy(
 	struct script_policy *policy = NULL;
 	struct err err = {0};
 
-	if (!script_policy_load(&policy, &options, &err))
+	if (!script_policy_load(&policy, &options, &err)) {
+		(void)script_shutdown(2000);
 		diag_fatal(err.class == ERR_TEMP ? EX_TEMPFAIL : EX_CONFIG,
 		    "policy: %s", err.text);
+	}
 	if (script_policy_handles(policy, "smtp_server_auth_plain"))
 		diag_warn("policy: smtp_server_auth_plain is never called: "
 			  "the MTA authenticates");
@@ -517,6 +519,7 @@ int main(int argc, char **argv)
 	script_use_forwarder(o.resolver);
 	if (o.check) {
 		script_policy_unref(load_policy(&o, SCRIPT_CHECK));
+		(void)script_shutdown(2000);
 		(void)printf("%s: ok\n", o.policy);
 		return EX_OK;
 	}

@@ -278,6 +278,7 @@ NORETURN static void check(const struct settings *s)
 	struct err err = {0};
 
 	if (!script_policy_load(&policy, &options, &err)) {
+		(void)script_shutdown(2000);
 		(void)fprintf(stderr, "penstock-router: %s\n", err.text);
 		exit(err_exit_code(&err));
 	}
@@ -404,8 +405,10 @@ static void start(struct router *r, const struct settings *s)
 	script_protect_file(real_path);
 	free(real_path);
 	script_use_forwarder(s->router.resolver);
-	if (!script_policy_load(&r->policy, &policy, &err))
+	if (!script_policy_load(&r->policy, &policy, &err)) {
+		(void)script_shutdown(2000);
 		give_up("policy", &err);
+	}
 	policy_setup_warn(script_policy_setup(r->policy), s->router.queue_path);
 	if (!queue_open(&r->queue, &queue, &err) ||
 	    !queue_trace_keys_use(queue_path(r->queue), &err))
