@@ -32,6 +32,9 @@ void digest_sum_add(struct digest_sum *sum, const void *p, size_t len);
 /* Ends it. */
 void digest_sum_end(struct digest_sum *sum, unsigned char out[32]);
 
+/* First thing in a program whose threads may outlive main(), such as those of
+ * policies that never come back: exit(3) then leaves libcrypto to them. */
+void digest_outlives_main(void);
 /* Gives back what libcrypto keeps for this thread; before the thread ends. */
 void digest_thread_end(void);
 

@@ -21,6 +21,7 @@
 #include "base/control.h"
 #include "base/daemon.h"
 #include "base/diag.h"
+#include "base/digest.h"
 #include "base/fd.h"
 #include "base/inbox.h"
 #include "base/str.h"
@@ -504,6 +505,7 @@ int main(int argc, char **argv)
 	daemon_block_signals();
 	daemon_close_input();
 	diag_init("penstock-milter", true);
+	digest_outlives_main();
 	if (o.verbose)
 		diag_set_level(DIAG_DEBUG);
 	if (!milter_socket_parse(o.socket, &sock, &err) ||

@@ -14,6 +14,7 @@
 #include "base/control.h"
 #include "base/daemon.h"
 #include "base/diag.h"
+#include "base/digest.h"
 #include "base/duration.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -492,6 +493,7 @@ int main(int argc, char **argv)
 	daemon_block_signals();
 	daemon_close_input();
 	diag_init("penstock-router", true);
+	digest_outlives_main();
 	parse(argc, argv, &s);
 	if (s.check)
 		check(&s);
