@@ -78,7 +78,7 @@ START_TEST(nothing_is_acknowledged_when_a_file_of_the_queue_is_gone)
 	custody_free(custody);
 	ck_assert_msg(strstr(err.text, gone[_i].said), "%s", err.text);
 	err = (struct err){0};
-	(void)usleep(600 * 1000); /* a look at the room is kept for 500 ms */
+	clock_shift(600); /* a look at the room is kept for 500 ms */
 	ck_assert(!queue_has_room(queue, &err));
 	ck_assert_msg(strstr(err.text, gone[_i].said), "%s", err.text);
 	queue_writer_stop(writer);
